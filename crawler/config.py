@@ -1,0 +1,126 @@
+"""One validated, frozen configuration of a crawl, and for each field whether it is identity or tuning.
+
+*Identity* is what is fetched and how it is recorded: it must match when a crawl is resumed. *Tuning* is how it
+is done (processes, concurrency, engine): it may differ from run to run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import os
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from crawler.errors import ConfigError
+
+Kind = Literal["identity", "tuning"]
+ENGINES = ("auto", "asyncio", "threads", "serial")
+USER_AGENT = "crawler/0.1 (bulk fetcher; respects per-host limits)"
+
+
+def available_cores() -> int:
+    """The cores that the affinity mask and the cgroup quota grant, at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return cores
+    return cores if quota == "max" else max(1, min(cores, -(-int(quota) // int(period))))
+
+
+def parse_size(text: str) -> int:
+    """Bytes from `16M`, `64K`, `1G` or a plain number; raises ValueError for anything else."""
+    match = re.fullmatch(r"(\d+)\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise ValueError(f"{text!r} is no size such as 500K, 16M or 1G")
+    return int(match[1]) * 1024 ** "_KMG".index(match[2].upper() or "_")
+
+
+def _field(default: Any, kind: Kind, help_text: str) -> Any:
+    metadata = {"kind": kind, "help": help_text}
+    if callable(default):
+        return dataclasses.field(default_factory=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CrawlConfig:
+    """Every setting of a crawl, validated when it is made; raises ConfigError.
+
+    The flags of `crawl run` and the keyword arguments of the library have the names and defaults of these fields.
+    """
+
+    procs: int = _field(available_cores, "tuning", "worker processes at most, started as chunks arrive")
+    conc: int = _field(128, "tuning", "requests in flight in one process")
+    engine: str = _field("auto", "tuning", "who does the exchanges")
+    chunk_size: int = _field(1000, "tuning", "entries in a chunk at most")
+    per_host: int = _field(4, "tuning", "requests in flight to one host; 0 lifts the limit")
+    delay: float = _field(0.0, "tuning", "seconds between requests to one host")
+    max_time: float = _field(60.0, "identity", "seconds of exchange for one URL, redirects and retries included")
+    connect_timeout: float = _field(10.0, "identity", "seconds to connect, TLS handshake included")
+    min_speed: int = _field(100, "identity", "bytes a second that a body must bring, over 10 s; 0 lifts it")
+    max_body: int = _field(16 * 1024**2, "identity", "bytes of a body that are kept, as 500K, 16M or 1G")
+    max_redirects: int = _field(10, "identity", "redirects that are followed")
+    retries: int = _field(2, "identity", "further tries after a failure that can pass")
+    method: str = _field("GET", "identity", "the request method of every entry")
+    header: tuple[tuple[str, str], ...] = _field((), "identity", "a header field for every request, as 'Name: value'")
+    user_agent: str = _field(USER_AGENT, "identity", "the User-Agent; say who you are and how to reach you")
+    insecure: bool = _field(False, "identity", "accept any TLS certificate")
+    allow_private: bool = _field(False, "identity", "fetch from private, loopback and reserved addresses too")
+    allow_net: tuple[str, ...] = _field((), "identity", "fetch from this network too, as 10.0.0.0/8")
+    accept_type: tuple[str, ...] = _field((), "identity", "media types to keep, as text/html,text/*; others are denied")
+    keep_duplicates: bool = _field(False, "identity", "fetch an entry again for each time that it stands in the list")
+    no_bodies: bool = _field(False, "identity", "record the rows alone, without an archive")
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least {least}.")
+        if self.engine not in ENGINES:
+            raise ConfigError(f"There is no engine {self.engine!r}; choose one of {', '.join(ENGINES)}.")
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", self.method):  # RFC 9110 §5.6.2, token
+            raise ConfigError(f"{self.method!r} is no request method.")
+        for name, value in (*self.header, ("User-Agent", self.user_agent)):
+            check_header(name, value)
+        for net in self.allow_net:
+            _check_network(net)
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that must match when a crawl is resumed, by name."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.metadata["kind"] == "identity"
+        }
+
+
+_LEAST = {
+    "procs": 1,
+    "conc": 1,
+    "chunk_size": 1,
+    "per_host": 0,
+    "delay": 0,
+    "max_time": 0.001,
+    "connect_timeout": 0.001,
+    "min_speed": 0,
+    "max_body": 1,
+    "max_redirects": 0,
+    "retries": 0,
+}
+
+
+def check_header(name: str, value: str) -> None:
+    """Raise ConfigError where a header field could not be sent (RFC 9110 §5.1 and §5.5)."""
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+        raise ConfigError(f"{name!r} is no name of a header field; write --header 'Name: value'.")
+    if re.search(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]", value):
+        raise ConfigError(f"The value of the header field {name!r} holds a character that cannot be sent.")
+
+
+def _check_network(text: str) -> None:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError as error:
+        raise ConfigError(f"{text!r} is no network such as 10.0.0.0/8 or fd00::/8.") from error

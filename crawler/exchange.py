@@ -1,0 +1,88 @@
+"""What a flow asks of the outside world, and what it is told back: frozen, typed, free of I/O.
+
+A flow yields an action (`Resolve`, `Exchange`, `Wait`) and is sent an event (`Addresses`, `Reply`, `Failure`, or
+None after a wait). Engines and the resolver turn one into the other and never raise for what a server did.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from crawler.body import Body
+from crawler.records import ErrorClass, Headers
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Resolve:
+    """Look up the addresses of `host` (a name or an IP literal, as the normalised URL has it)."""
+
+    host: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Addresses:
+    """The addresses of a host, in the order in which to try them, and what the lookup took (None: cached)."""
+
+    addresses: tuple[str, ...]
+    dns_ms: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do for `seconds`; holds neither a host slot nor a place in the pool."""
+
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Exchange:
+    """Send one request and push the answer's bytes into `body`; follow nothing, retry nothing.
+
+    `url` is normalised ASCII without credentials or fragment. `headers` is every field to send but Host,
+    Content-Length and Connection, which the engine adds. `addresses` are checked: connect to these and no other.
+    `time_s` and `connect_s` bound the exchange and its connection.
+    """
+
+    method: str
+    url: str
+    host: str
+    headers: Headers
+    content: bytes
+    addresses: tuple[str, ...]
+    time_s: float
+    connect_s: float
+    body: Body
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds of each phase; None is what this engine cannot know, or what did not happen (reuse)."""
+
+    connect_ms: float | None = None
+    tls_ms: float | None = None
+    ttfb_ms: float | None = None
+    total_ms: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reply:
+    """The whole answer came, or all of it that `Exchange.body` wanted; the bytes are in the body."""
+
+    ip: str | None
+    timings: Timings
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Failure:
+    """No answer, or not the whole one; what came of it is in the body.
+
+    `sent` is False only where it is certain that no byte of the request left (then even a POST may go again).
+    """
+
+    error_class: ErrorClass
+    message: str
+    sent: bool = True
+    ip: str | None = None
+    timings: Timings = Timings()
+
+
+Action = Resolve | Exchange | Wait
+Event = Addresses | Reply | Failure | None

@@ -1,0 +1,180 @@
+"""The messages that travel: frozen, typed, free of I/O.
+
+One URL's walk in types: `Entry` (a line of the list) → `FlowState` (in a `Chunk`, to a worker) →
+`Row` and a payload (back in a result frame) → `Page` (what a library call hands out).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Outcome = Literal["fetched", "failed", "denied", "duplicate", "invalid"]
+OUTCOMES: tuple[Outcome, ...] = ("fetched", "failed", "denied", "duplicate", "invalid")
+
+ErrorClass = Literal[
+    "dns", "connect", "tls", "timeout", "too_slow", "reset", "incomplete", "protocol", "headers_too_large",
+    "decode", "redirect", "proxy", "host_down", "local", "worker_crash",
+    "blocked_address", "robots", "scheme", "type", "invalid_url",
+]  # fmt: skip
+
+Truncated = Literal["length", "time", "disconnect"]
+"""Why a stored payload is not the whole one (WARC 1.1 §5.13)."""
+
+Headers = tuple[tuple[str, str], ...]
+"""Header fields in the order of the wire. Bytes that are not ASCII are kept as Latin-1 (RFC 9110 §5.5)."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One request of a list: a URL and, where it is more than a GET, the rest of it.
+
+    `extra` is the caller's own JSON object; it stands in the row's `extra` and costs its size on every pipe.
+    """
+
+    url: str
+    method: str = "GET"
+    headers: dict[str, str] = {}
+    body: bytes = b""
+    extra: dict[str, Any] | None = None
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One entry of the input, as it was read.
+
+    `seq` counts entries over all inputs from 1. `problem` says why the entry cannot be a URL before it is
+    even parsed (not UTF-8, a control character, a megabyte long); then `request.url` is a printable form.
+    """
+
+    seq: int
+    source: str
+    source_line: int
+    request: Request
+    problem: str | None = None
+
+
+class Hop(msgspec.Struct, frozen=True, array_like=True):
+    """One redirect that was followed: the request, and the whole answer, as it will stand in the archive."""
+
+    url: str
+    method: str
+    request_headers: Headers
+    status: int
+    reason: str
+    http_version: str
+    headers: Headers
+    payload: bytes
+    location: str
+    ip: str | None
+    date: str
+    truncated: Truncated | None = None
+
+
+class Cookie(msgspec.Struct, frozen=True, array_like=True):
+    """A cookie of one redirect chain (RFC 6265); it dies with the chain."""
+
+    name: str
+    value: str
+    domain: str
+    host_only: bool
+    path: str
+    secure: bool
+
+
+class FlowState(msgspec.Struct, frozen=True, array_like=True):
+    """Where one entry stands: all that a worker needs to start its flow, or to take it over from another.
+
+    `url` is the entry as it stood in the input; `target` the normalised URL to fetch next, `host` its host.
+    `hops` are the redirects already followed, `attempts` the tries already used up, `spent_s` the seconds of
+    exchange already taken from `max_time`.
+    """
+
+    seq: int
+    source: str
+    source_line: int
+    url: str
+    target: str
+    host: str
+    method: str = "GET"
+    headers: Headers = ()
+    body: bytes = b""
+    extra: dict[str, Any] | None = None
+    hops: tuple[Hop, ...] = ()
+    cookies: tuple[Cookie, ...] = ()
+    attempts: int = 0
+    spent_s: float = 0.0
+
+
+class Chunk(msgspec.Struct, frozen=True, array_like=True):
+    """Work for one worker: at most `chunk_size` entries under a stable id."""
+
+    id: int
+    states: tuple[FlowState, ...]
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True):
+    """The final record of one entry: the columns of `pages`, in their order.
+
+    Times ending in `_ms` are milliseconds, sizes are bytes; what an engine cannot know is None. The last three
+    are filled by the store when it appends: offset and length, in bytes, of the record's gzip member.
+    """
+
+    seq: int
+    source: str
+    source_line: int
+    url: str
+    final_url: str | None
+    host: str | None
+    outcome: Outcome
+    status: int | None = None
+    error_class: str | None = None
+    error: str | None = None
+    attempts: int = 0
+    fetched_at: str | None = None
+    dns_ms: float | None = None
+    connect_ms: float | None = None
+    tls_ms: float | None = None
+    ttfb_ms: float | None = None
+    total_ms: float | None = None
+    bytes_wire: int | None = None
+    bytes_body: int | None = None
+    content_type: str | None = None
+    charset: str | None = None
+    digest: str | None = None
+    body_digest: str | None = None
+    truncated: Truncated | None = None
+    redirects: str | None = None
+    ip: str | None = None
+    http_version: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+    duplicate_of: int | None = None
+    changed: str | None = None
+    extra: str | None = None
+    parsed: str | None = None
+    parse_error: str | None = None
+    engine: str | None = None
+    worker: int | None = None
+    warc_file: str | None = None
+    warc_offset: int | None = None
+    warc_length: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the page was fetched with a 2xx status."""
+        return self.outcome == "fetched" and self.status is not None and 200 <= self.status < 300
+
+
+class Result(msgspec.Struct, frozen=True):
+    """One entry's fate on its way to the consumer.
+
+    `payload` is what the sink's encoder made: finished WARC records for the archive (the page's own response
+    record begins `record_at` bytes into it and is `record_length` long), or the decoded body for a library call,
+    which then has the response's `headers` beside it.
+    """
+
+    row: Row
+    payload: bytes = b""
+    record_at: int = 0
+    record_length: int = 0
+    headers: Headers = ()
