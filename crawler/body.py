@@ -1,10 +1,27 @@
-"""What happens to one body: placeholder interface, being written."""
+"""What happens to one body: caps, decoding, digests, the speed that it must have.
+
+A body has two forms. The *payload* is what came over the wire, de-chunked but still encoded, as the archive
+keeps it. The *decoded* body is the payload without its content codings (RFC 9110 §8.4).
+"""
 
 from __future__ import annotations
 
+import base64
 import enum
+import fnmatch
+import hashlib
+import math
 
+from crawler.codings import CODINGS, SLICE_BYTES, CodingError, Decoder
+from crawler.headers import first, media_type, members
 from crawler.records import ErrorClass, Headers, Truncated
+
+START_BYTES = 1024
+"""How much of the decoded body `Body.start` keeps: what a charset prescan reads (WHATWG HTML §13.2.3.2)."""
+
+_WINDOW_S = 10
+_MOST_CODINGS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class Verdict(enum.Enum):
@@ -14,18 +31,47 @@ class Verdict(enum.Enum):
     STOP = "stop"
 
 
-class Body:
-    """One response, as it arrives: caps, decoding, digests."""
+class _Form:
+    """One form of the body: its bytes (or only their start), how many they are, their SHA-1."""
 
-    status: int | None
-    reason: str
-    http_version: str
-    headers: Headers
-    bytes_wire: int
-    bytes_body: int
-    truncated: Truncated | None
-    problem: ErrorClass | None
-    problem_text: str
+    __slots__ = ("_keep", "_pieces", "_sha1", "length")
+
+    def __init__(self, *, keep: bool) -> None:
+        self._keep = keep
+        self._pieces: list[bytes] = []
+        self._sha1 = hashlib.sha1(usedforsecurity=False)
+        self.length = 0
+
+    def add(self, data: bytes) -> None:
+        self._sha1.update(data)
+        if self._keep:
+            self._pieces.append(data)
+        elif self.length < START_BYTES:
+            self._pieces.append(data[: START_BYTES - self.length])
+        self.length += len(data)
+
+    def value(self) -> bytes:
+        if len(self._pieces) != 1:
+            self._pieces = [b"".join(self._pieces)]
+        return self._pieces[0]
+
+    def digest(self) -> str:
+        return "sha1:" + base64.b32encode(self._sha1.digest()).decode("ascii")
+
+
+class Body:
+    """One response, as it arrives.
+
+    `max_bytes` caps the payload and, by itself, the decoded body: what crosses it is cut exactly there, and
+    `truncated` is `length`. Where the decoded body crosses it, the payload is kept up to its next multiple
+    of 64 KB: the record does not hang on how the bytes were split on their way.
+    `min_speed` is in bytes a second, over windows of 10 s; 0 lifts it. `accept_type` holds media types such
+    as `text/html` or `text/*`; empty takes all. `keep_decoded` False saves the memory of the decoded body,
+    where the archive's form is all that is wanted.
+
+    `problem` is `type` (not an accepted media type, judged on the head; a redirect is not judged) or `decode`
+    (damaged or unfinished coded data; the payload is whole all the same); `problem_text` is a sentence on it.
+    """
 
     def __init__(
         self,
@@ -35,17 +81,167 @@ class Body:
         min_speed: int = 0,
         accept_type: tuple[str, ...] = (),
         keep_decoded: bool = False,
-    ) -> None: ...
-    def head(self, status: int, reason: str, http_version: str, headers: Headers) -> Verdict: ...
-    def feed(self, data: bytes) -> Verdict: ...
-    def end(self) -> None: ...
-    def cut(self, why: Truncated) -> None: ...
-    def stalls_at(self, now: float) -> float: ...
+    ) -> None:
+        self.status: int | None = None
+        self.reason = ""
+        self.http_version = ""
+        self.headers: Headers = ()
+        self.truncated: Truncated | None = None
+        self.problem: ErrorClass | None = None
+        self.problem_text = ""
+        self._method = method
+        self._limit = max_bytes
+        self._window_bytes = min_speed * _WINDOW_S
+        self._accept_type = accept_type
+        self._keep_decoded = keep_decoded
+        self._payload = _Form(keep=True)
+        self._decoded = self._payload  # one and the same until there is a coding
+        self._decoder: Decoder | None = None
+        self._ended = False
+        self._due: float | None = None
+        self._due_bytes = 0
+
+    def head(self, status: int, reason: str, http_version: str, headers: Headers) -> Verdict:
+        """Take the final head; STOP where its media type is not wanted."""
+        self.status, self.reason, self.http_version, self.headers = status, reason, http_version, headers
+        if not self._accepts():
+            self.problem, self.problem_text = "type", f"The media type {self.content_type!r} is not accepted."
+            self._ended = True
+            return Verdict.STOP
+        if self._method == "HEAD" or status < 200 or status in (204, 304):  # RFC 9112 §6.3
+            self._ended = True
+        else:
+            self._expect(members(headers, "content-encoding"))
+        return Verdict.GO
+
+    def feed(self, data: bytes) -> Verdict:
+        """Take the next piece, as on the wire but de-chunked; STOP where no more is wanted."""
+        if self._ended:
+            return Verdict.STOP
+        room = self._limit - self.bytes_wire
+        if len(data) > room:
+            data, self.truncated = data[:room], "length"
+        if self._decoder is not None:
+            self._decode(data)
+            data = data[: self._limit - self.bytes_wire]
+        self._payload.add(data)
+        self._ended = self.truncated is not None and self.bytes_wire == self._limit
+        return Verdict.STOP if self._ended else Verdict.GO
+
+    def end(self) -> None:
+        """The message came to its end: check that its coded data did, too."""
+        self._ended = True
+        if self._decoder is not None and self.truncated is None and not self._decoder.complete:
+            self._blame("it ends before its end marker")
+
+    def cut(self, why: Truncated) -> None:
+        """The rest will not come."""
+        self._ended = True
+        self.truncated = self.truncated or why
+
+    def stalls_at(self, now: float) -> float:
+        """The time by which more must have come, in seconds on the clock of `now`; infinity: no such time.
+
+        A window of 10 s begins with the first call after the head, and anew with each call that finds that
+        it has brought its bytes, ten times `min_speed`.
+        """
+        if not self._window_bytes or self.status is None or self._ended:
+            return math.inf
+        if self._due is None or self.bytes_wire >= self._due_bytes:
+            self._due, self._due_bytes = now + _WINDOW_S, self.bytes_wire + self._window_bytes
+        return self._due
+
+    def header(self, name: str) -> str | None:
+        """The value of the first header field called `name` (in any case)."""
+        return first(self.headers, name.lower())
+
     @property
-    def payload(self) -> bytes: ...
+    def content_type(self) -> str | None:
+        """The media type of Content-Type alone, in lower case, at most 255 characters; None if absent."""
+        return media_type(self.headers)
+
     @property
-    def decoded(self) -> bytes: ...
+    def bytes_wire(self) -> int:
+        """The length of the payload."""
+        return self._payload.length
+
     @property
-    def digest(self) -> str: ...
+    def bytes_body(self) -> int:
+        """The length of the decoded body."""
+        return self._decoded.length
+
     @property
-    def body_digest(self) -> str: ...
+    def payload(self) -> bytes:
+        """The bytes as on the wire, still encoded."""
+        return self._payload.value()
+
+    @property
+    def decoded(self) -> bytes:
+        """The body without its codings; only its first 1,024 bytes where it has some and is not to be kept.
+
+        Empty where its data is damaged. Where the data only ends too early, what could be decoded.
+        """
+        return self._decoded.value()
+
+    @property
+    def start(self) -> bytes:
+        """The first 1,024 bytes of the decoded body."""
+        return self._decoded.value()[:START_BYTES]
+
+    @property
+    def digest(self) -> str:
+        """The payload's SHA-1 as WARC has it: `sha1:` and base32."""
+        return self._payload.digest()
+
+    @property
+    def body_digest(self) -> str:
+        """The decoded body's SHA-1, written like `digest`."""
+        return self._decoded.digest()
+
+    def _accepts(self) -> bool:
+        found = self.content_type if self._accept_type else None
+        if found is None or (self.status in _REDIRECTS and self.header("location") is not None):
+            return True
+        return any(fnmatch.fnmatchcase(found, accepted.lower()) for accepted in self._accept_type)
+
+    def _expect(self, codings: list[str]) -> None:
+        """Get ready to decode; with a coding that is unknown (`utf-8`, `none`, …) the payload is the body."""
+        codings = [coding for coding in codings if coding != "identity"]
+        if len(codings) > _MOST_CODINGS:
+            self._lose(f"it has {len(codings)} codings, one upon the other")
+        elif codings and CODINGS.issuperset(codings):
+            self._decoded = _Form(keep=self._keep_decoded)
+            self._decoder = Decoder(codings, self._limit)
+
+    def _decode(self, data: bytes) -> None:
+        """Decode the payload's next piece, in slices that begin at multiples of 64 KB of the payload."""
+        at = 0
+        while self._decoder is not None and at < len(data):
+            end = at + SLICE_BYTES - (self.bytes_wire + at) % SLICE_BYTES
+            try:
+                for piece in self._decoder.decode(data[at:end]):
+                    self._decoded.add(piece)
+            except CodingError as error:
+                self._lose(str(error))
+            else:
+                self._check_full(self._decoder, self.bytes_wire + end)
+            at = end
+
+    def _check_full(self, decoder: Decoder, slice_end: int) -> None:
+        if decoder.full:
+            self.truncated = "length"
+            self._limit = min(self._limit, slice_end)
+            self._decoder = None
+
+    def _lose(self, why: str) -> None:
+        """There is no decoded body: what went before the damage would hang on how the bytes were split."""
+        self._decoded = _Form(keep=False)
+        self._decoder = None
+        self._blame(why)
+
+    def _blame(self, why: str) -> None:
+        coding = ", ".join(members(self.headers, "content-encoding"))
+        self.problem, self.problem_text = (
+            "decode",
+            f"The body is not what its coding {coding[:80]!r} says: {why}.",
+        )

@@ -35,7 +35,7 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"(\d+)\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)
     if match is None:
         raise ValueError(f"{text!r} is no size such as 500K, 16M or 1G")
-    return int(match[1]) * 1024 ** "_KMG".index(match[2].upper() or "_")
+    return int(match[1]) << 10 * "_KMG".index(match[2].upper() or "_")
 
 
 def _field(default: Any, kind: Kind, help_text: str) -> Any:

@@ -54,11 +54,15 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Hop(msgspec.Struct, frozen=True, array_like=True):
-    """One redirect that was followed: the request, and the whole answer, as it will stand in the archive."""
+    """One redirect that was followed: the request, and the whole answer, as it will stand in the archive.
+
+    `started` is in seconds since the epoch.
+    """
 
     url: str
     method: str
     request_headers: Headers
+    request_body: bytes
     status: int
     reason: str
     http_version: str
@@ -66,7 +70,7 @@ class Hop(msgspec.Struct, frozen=True, array_like=True):
     payload: bytes
     location: str
     ip: str | None
-    date: str
+    started: float
     truncated: Truncated | None = None
 
 

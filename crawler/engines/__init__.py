@@ -1,0 +1,22 @@
+"""The engines, siblings behind one interface (`base.py`); only the one that is used is imported.
+
+A sibling is a module with the same four names:
+
+- `NAME`: as it stands in `--engine` and in the rows;
+- `DRIVER`: `tasks` where `make` gives an `AsyncEngine` (call it inside a running loop), `threads` where it
+  gives a `BlockingEngine`;
+- `threads(conc)`: how many threads a driver of threads runs for `conc` exchanges in flight;
+- `make(*, insecure, conc)`: the engine.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+_MODULES = {"auto": "aio", "asyncio": "aio", "threads": "threads", "serial": "serial", "fake": "fake"}
+
+
+def load(name: str) -> ModuleType:
+    """The sibling that `--engine name` means; raises KeyError where there is none."""
+    return importlib.import_module(f"{__name__}.{_MODULES[name]}")

@@ -1,0 +1,157 @@
+"""The library: fetch in bulk from a script, a notebook, or a service; no `__main__` guard needed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import secrets
+import threading
+from collections.abc import AsyncGenerator, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from crawler.config import CrawlConfig
+from crawler.errors import ConfigError, UsageError
+from crawler.executors.base import Executor
+from crawler.executors.processes import make_executor
+from crawler.job import Summary, default_out, run_job
+from crawler.page import Page
+from crawler.pipeline import Pipeline
+from crawler.sources import Items, Urls, open_items
+from crawler.sources.base import Source
+
+
+class Pool:
+    """Workers that are kept warm for many calls.
+
+    Takes the settings of `CrawlConfig` as keyword arguments; raises ConfigError. Safe to use from several threads:
+    calls that run at the same time have workers of their own, which are kept for later ones.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self._config = make_config(settings)
+        self._lock = threading.Lock()
+        self._idle: list[Executor] = []
+        self._closed = False
+
+    def fetch(self, urls: Items) -> Generator[Page, None, None]:
+        """One page for each entry of `urls`, as they come; see `crawler.fetch`."""
+        source = open_items(urls)  # what is wrong with it is said now, not at the first page
+        return self._pages(source)
+
+    async def afetch(self, urls: Items) -> AsyncGenerator[Page, None]:
+        """One page for each entry of `urls`, as they come; see `crawler.afetch`."""
+        batches = self._batches(open_items(urls, asyncio.get_running_loop()))
+        loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1, thread_name_prefix="crawler")
+        try:
+            while (batch := await loop.run_in_executor(thread, next, batches, None)) is not None:
+                for page in batch:
+                    yield page
+        finally:
+            # One thread does both, so the generator is closed after its last step, also when we were cancelled.
+            await asyncio.shield(loop.run_in_executor(thread, batches.close))
+            thread.shutdown(wait=False)
+
+    def close(self) -> None:
+        """End the workers that are kept. A call that still runs ends its own when it is done."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for executor in idle:
+            executor.close()
+
+    async def aclose(self) -> None:
+        """`close`, without blocking the event loop."""
+        await asyncio.to_thread(self.close)
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _pages(self, source: Source) -> Generator[Page, None, None]:
+        with contextlib.closing(self._batches(source)) as batches:
+            for batch in batches:
+                yield from batch
+
+    def _batches(self, source: Source) -> Generator[list[Page], None, None]:
+        executor, whole = self._lease(), False
+        try:
+            pipeline = Pipeline(source, executor, self._config, secrets.token_bytes(16))
+            with contextlib.closing(pipeline.run()) as results:
+                for batch in results:
+                    yield [Page(result.row, result.headers, result.payload) for result in batch]
+            whole = True
+        finally:
+            self._give_back(executor, whole=whole)
+
+    def _lease(self) -> Executor:
+        with self._lock:
+            if self._closed:
+                raise UsageError("This pool is closed; make a new one.")
+            return self._idle.pop() if self._idle else make_executor(self._config, keep="page")
+
+    def _give_back(self, executor: Executor, *, whole: bool) -> None:
+        """Keep an executor whose call came to its end; one that was left early still works for nobody: end it."""
+        with self._lock:
+            if whole and not self._closed:
+                self._idle.append(executor)
+                return
+        executor.close()
+
+
+def fetch(urls: Items, **settings: Any) -> Generator[Page, None, None]:
+    """Fetch URLs in bulk: one page for each entry, denied and invalid ones included, in the order they come.
+
+    `urls` is any iterable or async iterable of strings or `Request`s, also an endless one or one that waits for
+    earlier pages (it is read in a thread of its own). Pages come lazily: a slow loop body slows the crawl down, and
+    leaving the loop ends the workers. `settings` are those of `CrawlConfig`. Raises ConfigError, WorkerError, and
+    whatever `urls` raises.
+    """
+    pool = Pool(**settings)
+    pages = pool.fetch(urls)
+    return _closing(pool, pages)
+
+
+async def afetch(urls: Items, **settings: Any) -> AsyncGenerator[Page, None]:
+    """`fetch` for an event loop: `async for page in afetch(urls)`. An async iterable is read in the caller's loop."""
+    pool = Pool(**settings)
+    try:
+        async with contextlib.aclosing(pool.afetch(urls)) as pages:
+            async for page in pages:
+                yield page
+    finally:
+        await pool.aclose()
+
+
+def crawl(urls: Urls, out: str | Path | None = None, *, restart: bool = False, **settings: Any) -> Summary:
+    """Crawl a list into the folder `out`, or go on with the crawl that is there: `crawl run` as a call.
+
+    `urls` is the path of a list, `-` for standard input, or an iterable as for `fetch`. Raises UsageError before
+    anything is fetched and RunError when the run itself fails.
+    """
+    return run_job(urls, Path(out) if out is not None else default_out(urls), make_config(settings), restart=restart)
+
+
+def make_config(settings: Mapping[str, Any]) -> CrawlConfig:
+    """A configuration from keyword arguments; raises ConfigError for a name that is no setting."""
+    known = {field.name for field in dataclasses.fields(CrawlConfig)}
+    unknown = sorted(set(settings) - known)
+    if unknown:
+        raise ConfigError(f"There is no setting {unknown[0]!r}; there are {', '.join(sorted(known))}.")
+    values: dict[str, Any] = {}
+    for name, value in settings.items():
+        items = value.items() if isinstance(value, Mapping) else value
+        values[name] = tuple(items) if isinstance(value, Mapping | list) else value
+    return CrawlConfig(**values)
+
+
+def _closing(pool: Pool, pages: Generator[Page, None, None]) -> Generator[Page, None, None]:
+    with pool, contextlib.closing(pages):
+        yield from pages

@@ -1,0 +1,85 @@
+"""Chunking and routing: which worker fetches which entry, and when a chunk is worth sending.
+
+A host belongs to the worker that its registrable domain hashes to (its home), so that limits, keep-alive and
+caches are exact without a lock between processes. Where no limit needs a home, any worker with credit will do.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from crawler.config import CrawlConfig
+from crawler.records import Chunk, FlowState
+from crawler.urls import domain
+
+WINDOW_ENTRIES = 50_000
+WINDOW_BYTES = 64 * 1024**2
+"""How far the parent reads ahead of its workers, so that a list sorted by host still finds work for everyone."""
+_CHUNK_BYTES = 2 * 1024**2
+
+
+def needs_homes(config: CrawlConfig) -> bool:
+    """Whether hosts must stay with one worker, because something is counted per host."""
+    return bool(config.per_host or config.delay)
+
+
+def home_of(host: str, homes: int) -> int:
+    """The worker that is home of `host`, from 0; the same in every process and every run."""
+    return zlib.crc32(domain(host).encode("ascii", "replace")) % homes
+
+
+class Router:
+    """Entries that were read and not yet sent, by worker; bounded by the read-ahead window."""
+
+    def __init__(self, workers: int, chunk_size: int, *, homes: bool) -> None:
+        self._workers = workers
+        self._chunk_size = chunk_size
+        self._homes = homes
+        self._queues: list[deque[FlowState]] = [deque() for _ in range(workers if homes else 1)]
+        self._next_id = 1
+        self._bytes = 0
+        self.waiting = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the read-ahead window is used up."""
+        return self.waiting >= WINDOW_ENTRIES or self._bytes >= WINDOW_BYTES
+
+    def add(self, state: FlowState, *, first: bool = False) -> None:
+        """Take in an entry; `first` for one that is already under way (a redirect from another worker)."""
+        queue = self._queues[home_of(state.host, self._workers) if self._homes else 0]
+        if first:
+            queue.appendleft(state)
+        else:
+            queue.append(state)
+        self.waiting += 1
+        self._bytes += _weight(state)
+
+    def chunks(self, credit: Callable[[int], int], *, paused: bool) -> Iterator[tuple[int, Chunk]]:
+        """Chunks for workers with credit: full ones, and where the source is `paused` also parts of one.
+
+        `credit(worker)` is asked again after each yield; whoever iterates sends the chunk before going on.
+        """
+        for worker in range(self._workers):
+            queue = self._queues[worker if self._homes else 0]
+            while queue and credit(worker) > 0 and (paused or len(queue) >= self._chunk_size):
+                yield worker, self._cut(queue)
+
+    def _cut(self, queue: deque[FlowState]) -> Chunk:
+        states: list[FlowState] = []
+        size = 0
+        while queue and len(states) < self._chunk_size and (not states or size < _CHUNK_BYTES):
+            states.append(queue.popleft())
+            size += _weight(states[-1])
+        self.waiting -= len(states)
+        self._bytes -= size
+        chunk = Chunk(self._next_id, tuple(states))
+        self._next_id += 1
+        return chunk
+
+
+def _weight(state: FlowState) -> int:
+    """Roughly the bytes that a state costs."""
+    return 400 + len(state.url) + len(state.target) + len(state.body) + sum(len(hop.payload) for hop in state.hops)

@@ -1,0 +1,54 @@
+"""`crawl demo`: the main job, on a site that needs no network."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from pathlib import Path
+
+from crawler.cli import run
+
+_EXAMPLE = """\
+example:
+  crawl demo
+
+It serves the standard library's documentation from this machine, crawls it, and says what to try next.
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "demo",
+        help="crawl a site that needs no network",
+        description="Crawl a real site of some hundred pages that this machine serves itself.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--out", metavar="DIR", type=Path, help="a new folder (default: demo.crawl, demo-2.crawl, …)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Serve, write the list, crawl it; the exit status is that of the crawl."""
+    from crawler.demo.server import running
+
+    out = args.out or _fresh_folder()
+    urls = out.with_suffix(".txt")
+    with running() as (base, paths):
+        urls.parent.mkdir(parents=True, exist_ok=True)
+        urls.write_text("".join(f"{base}{path}\n" for path in paths), encoding="utf-8")
+        print(f"{len(paths)} URLs of a site on this machine are in {urls}; crawling them into {out}")
+        status = run.main(run.parse([str(urls), "--out", str(out), "--allow-private"]))
+    print(f"""
+Try next:
+  crawl report {out}
+  crawl query {out} "SELECT status, count(*) FROM pages GROUP BY status"
+  crawl get {out} {base}/json.html
+  crawl seeds/documentation.txt --out documentation.crawl""")
+    return status
+
+
+def _fresh_folder() -> Path:
+    names = itertools.chain(["demo.crawl"], (f"demo-{n}.crawl" for n in itertools.count(2)))
+    return next(path for path in map(Path, names) if not path.exists())

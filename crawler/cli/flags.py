@@ -1,0 +1,87 @@
+"""The settings of a crawl as flags: one for each field of `CrawlConfig`, so that the two cannot drift apart."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from crawler.config import ENGINES, CrawlConfig, parse_size
+
+_METAVARS = {
+    "procs": "N",
+    "conc": "M",
+    "engine": "NAME",
+    "max_body": "SIZE",
+    "header": "'NAME: VALUE'",
+    "user_agent": "TEXT",
+    "allow_net": "CIDR",
+    "accept_type": "TYPES",
+    "method": "METHOD",
+}
+_GROUPS = {
+    "how fast": ("procs", "conc", "engine", "chunk_size"),
+    "how politely": ("per_host", "delay", "user_agent"),
+    "how long, how much": ("max_time", "connect_timeout", "min_speed", "max_body", "max_redirects", "retries"),
+    "what to send": ("method", "header"),
+    "what to accept": ("allow_private", "allow_net", "insecure", "accept_type"),
+    "what to record": ("keep_duplicates", "no_bodies"),
+}
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for every setting, in groups that answer a question each."""
+    fields = {field.name: field for field in dataclasses.fields(CrawlConfig)}
+    defaults = CrawlConfig()
+    for title, names in _GROUPS.items():
+        group = parser.add_argument_group(title)
+        for name in names:
+            _add_flag(group, fields[name], getattr(defaults, name))
+
+
+def config_of(args: argparse.Namespace) -> CrawlConfig:
+    """The configuration that these flags ask for; raises ConfigError."""
+    given: dict[str, Any] = {field.name: getattr(args, field.name) for field in dataclasses.fields(CrawlConfig)}
+    for name, value in given.items():
+        given[name] = tuple(value) if isinstance(value, list) else value
+    return CrawlConfig(**given)
+
+
+def _add_flag(group: Any, field: dataclasses.Field[Any], default: Any) -> None:
+    flag = "--" + field.name.replace("_", "-")
+    text = field.metadata["help"].replace("%", "%%")
+    if isinstance(default, bool):
+        group.add_argument(flag, action="store_true", default=default, help=text)
+    elif isinstance(default, tuple):
+        action = "extend" if field.name == "accept_type" else "append"
+        kind = {"accept_type": _split, "header": _header}.get(field.name, str)
+        metavar, text = _METAVARS[field.name], f"{text} (repeatable)"
+        group.add_argument(flag, default=[], action=action, type=kind, metavar=metavar, help=text)
+    else:
+        shown = "16M" if field.name == "max_body" else f"{default:g}" if isinstance(default, float) else default
+        text = text if field.name == "user_agent" else f"{text} (default {shown})"
+        choices = {"choices": ENGINES} if field.name == "engine" else {"type": _type(field.name, default)}
+        group.add_argument(flag, default=default, metavar=_METAVARS.get(field.name, "N"), help=text, **choices)
+
+
+def _type(name: str, default: Any) -> Callable[[str], Any]:
+    return _size if name == "max_body" else type(default)
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise argparse.ArgumentTypeError(f"{text!r} has no colon; write 'Name: value'")
+    return name.strip(), value.strip()
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

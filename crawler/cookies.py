@@ -1,0 +1,87 @@
+"""Cookies of one redirect chain (RFC 6265), by the standard library's jar; they die with the chain.
+
+Consent pages set a cookie and redirect to themselves: without this they loop until the redirects are used up.
+"""
+
+from __future__ import annotations
+
+from email.message import Message
+from http.cookiejar import Cookie as JarCookie
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from urllib.request import Request as UrllibRequest
+
+from crawler.records import Cookie, Headers
+
+_LIMIT = 50  # cookies a chain (RFC 6265 §6.1 asks for 50 a domain)
+_POLICY = DefaultCookiePolicy(rfc2965=False, strict_ns_domain=DefaultCookiePolicy.DomainLiberal)
+
+
+class _Response:
+    """What `CookieJar.extract_cookies` asks of a response: its header fields."""
+
+    def __init__(self, headers: Headers) -> None:
+        self._message = Message()
+        for name, value in headers:
+            if name.lower() == "set-cookie":
+                self._message["Set-Cookie"] = value
+
+    def info(self) -> Message:
+        return self._message
+
+
+def collect(cookies: tuple[Cookie, ...], url: str, headers: Headers) -> tuple[Cookie, ...]:
+    """The chain's cookies after the answer `headers` to `url`."""
+    if not any(name.lower() == "set-cookie" for name, _ in headers):
+        return cookies
+    jar = _jar(cookies)
+    jar.extract_cookies(_Response(headers), UrllibRequest(url))  # type: ignore[arg-type]  # noqa: S310 - not opened
+    return tuple(_record(cookie) for cookie in jar)[:_LIMIT]
+
+
+def cookie_header(cookies: tuple[Cookie, ...], url: str) -> str | None:
+    """The `Cookie` field to send to `url`, or None."""
+    if not cookies:
+        return None
+    request = UrllibRequest(url)  # noqa: S310 - a bag of attributes for the jar, never opened
+    _jar(cookies).add_cookie_header(request)
+    value = request.get_header("Cookie")
+    return value if isinstance(value, str) and value.isprintable() else None
+
+
+def _jar(cookies: tuple[Cookie, ...]) -> CookieJar:
+    jar = CookieJar(_POLICY)
+    for cookie in cookies:
+        jar.set_cookie(_jar_cookie(cookie))
+    return jar
+
+
+def _record(cookie: JarCookie) -> Cookie:
+    return Cookie(
+        name=cookie.name,
+        value=cookie.value or "",
+        domain=cookie.domain,
+        host_only=not cookie.domain_specified,
+        path=cookie.path,
+        secure=cookie.secure,
+    )
+
+
+def _jar_cookie(cookie: Cookie) -> JarCookie:
+    return JarCookie(
+        version=0,
+        name=cookie.name,
+        value=cookie.value,
+        port=None,
+        port_specified=False,
+        domain=cookie.domain,
+        domain_specified=not cookie.host_only,
+        domain_initial_dot=cookie.domain.startswith("."),
+        path=cookie.path,
+        path_specified=True,
+        secure=cookie.secure,
+        expires=None,
+        discard=True,
+        comment=None,
+        comment_url=None,
+        rest={},
+    )

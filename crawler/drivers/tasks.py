@@ -1,0 +1,166 @@
+"""Drives a session on an event loop: one task an exchange in flight, none for an entry that waits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from crawler.engines.base import AsyncEngine
+from crawler.exchange import Exchange, Resolve
+from crawler.frontier import Turn
+from crawler.resolver import Resolver
+from crawler.session import Session
+from crawler.wire import FrameReader, Kind, frame
+
+_READ_BYTES = 1 << 18
+_WRITE_HIGH_BYTES = 1 << 20  # what waits for a slow consumer before exchanges pause
+
+
+class _Link:
+    """The worker's pair of pipes on a loop."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, read_fd: int, write_fd: int) -> _Link:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=_READ_BYTES)
+        await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), open(read_fd, "rb", buffering=0)  # noqa: ASYNC230, SIM115
+        )
+        transport, protocol = await loop.connect_write_pipe(
+            lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()),
+            open(write_fd, "wb", buffering=0),  # noqa: ASYNC230, SIM115
+        )
+        transport.set_write_buffer_limits(high=_WRITE_HIGH_BYTES)
+        return cls(reader, asyncio.StreamWriter(transport, protocol, None, loop))
+
+    def write(self, buffers: list[bytes]) -> None:
+        self._writer.writelines(buffers)
+
+    async def drain(self) -> None:
+        await self._writer.drain()
+
+    async def close(self) -> None:
+        self._writer.close()
+        await self._writer.wait_closed()
+
+
+class TaskDriver:
+    """Runs one session to its end; `conc` exchanges at once, bounded by a semaphore."""
+
+    def __init__(self, session: Session, engine: AsyncEngine, resolver: Resolver, conc: int) -> None:
+        self._session = session
+        self._engine = engine
+        self._resolver = resolver
+        self._slots = asyncio.Semaphore(conc)
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._fault: BaseException | None = None
+
+    async def run(self, read_fd: int, write_fd: int) -> None:
+        """Speak with the parent over two pipe ends, which this closes, until all is final or the parent is gone."""
+        link = await _Link.open(read_fd, write_fd)
+        work = asyncio.create_task(self._work(link))
+        listener = asyncio.create_task(self._listen(link, work))
+        try:
+            await asyncio.wait({work})
+        finally:
+            # The order matters: no exchange outlives its engine, and the last frames leave before the pipe closes.
+            await _cancel({listener, *self._tasks})
+            await self._engine.close()
+            await _quietly(link.close())
+        if self._fault is not None:
+            raise self._fault
+        if not work.cancelled():
+            work.result()
+
+    async def _work(self, link: _Link) -> None:
+        while not self._session.finished:
+            self._wake.clear()
+            turn = self._session.next(time.monotonic())
+            link.write(self._session.outgoing())
+            if turn is None:
+                await self._sleep()
+            elif isinstance(turn.action, Resolve):
+                self._spawn(self._resolve(turn, turn.action))
+            else:
+                assert isinstance(turn.action, Exchange)
+                await self._slots.acquire()
+                self._spawn(self._exchange(turn, turn.action, link))
+        if not self._session.aborted:
+            link.write([*self._session.outgoing(), *frame(Kind.BYE)])
+            await _quietly(link.drain())
+
+    async def _sleep(self) -> None:
+        at = self._session.wake_at()
+        try:
+            async with asyncio.timeout(None if at is None else max(0.0, at - time.monotonic())):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _exchange(self, turn: Turn, action: Exchange, link: _Link) -> None:
+        try:
+            event = await self._engine.exchange(action)
+            self._session.done(turn, event, time.monotonic())
+            link.write(self._session.outgoing())
+            await link.drain()  # a slow consumer holds our places in the pool: back-pressure, not a pile
+        finally:
+            self._slots.release()
+
+    async def _resolve(self, turn: Turn, action: Resolve) -> None:
+        self._session.done(turn, await self._resolver.resolve(action.host), time.monotonic())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._settled)
+
+    def _settled(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None:
+            # The pipe broke (the parent is gone), or a fault of ours: end, so that nothing is lost quietly.
+            self._fault = None if isinstance(fault, ConnectionError) else fault
+            self._session.abort()
+        self._wake.set()
+
+    async def _listen(self, link: _Link, work: asyncio.Task[None]) -> None:
+        frames = FrameReader()
+        while data := await link.reader.read(_READ_BYTES):
+            for message in frames.feed(data):
+                self._session.receive(message)
+            self._wake.set()
+        self._session.abort()
+        work.cancel()  # it may be waiting for a place in the pool that a full pipe holds
+
+
+async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _quietly(closing: Coroutine[Any, Any, None]) -> None:
+    try:
+        await closing
+    except ConnectionError:
+        return
+
+
+def drive(
+    session: Session, make_engine: Callable[[], AsyncEngine], resolver: Resolver, conc: int, pipes: tuple[int, int]
+) -> None:
+    """Run a session on a uvloop of its own; `pipes` are (read, write). Returns when the session is finished."""
+    import uvloop
+
+    async def main() -> None:
+        await TaskDriver(session, make_engine(), resolver, conc).run(*pipes)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

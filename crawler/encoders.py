@@ -1,0 +1,170 @@
+"""What a worker makes of a fate: the row, and the bytes that the sink asked for. Finished here, once."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from crawler import warc
+from crawler.body import Body
+from crawler.charset import charset_of
+from crawler.config import CrawlConfig
+from crawler.flow import Fate
+from crawler.records import Hop, Result, Row
+from crawler.wire import Keep
+
+Encoder = Callable[[Fate], Result]
+
+_FIELD_LENGTH = 1000  # characters of a server's header field that a row keeps
+
+
+def make_encoder(keep: Keep, config: CrawlConfig, *, worker: int, engine: str) -> Encoder:
+    """The encoder that a sink asks for: `archive` (WARC records), `page` (the decoded body) or `row` (nothing)."""
+    # What the user gave for this run may be a secret under any name: it is sent, not archived.
+    redact = frozenset(name.lower() for name, _ in config.header)
+
+    def encode(fate: Fate) -> Result:
+        row = _row(fate, worker, engine)
+        if keep == "page" and fate.body is not None:
+            return Result(row, fate.body.decoded, headers=fate.body.headers)
+        if keep == "archive" and (fate.body is not None or fate.state.hops):
+            return _archived(fate, row, redact)
+        return Result(row)
+
+    return encode
+
+
+def _archived(fate: Fate, row: Row, redact: frozenset[str]) -> Result:
+    """The records of the whole chain, each redirect's and the page's own, as one piece of bytes."""
+    records = b"".join(b"".join(_records(hop, _digest(hop.payload), redact)) for hop in fate.state.hops)
+    if fate.body is None:
+        return Result(row, records)
+    identified = warc.identify(fate.body.start)
+    response, request = _records(_last(fate, fate.body), fate.body.digest, redact, identified)
+    return Result(row, records + response + request, record_at=len(records), record_length=len(response))
+
+
+def _last(fate: Fate, body: Body) -> Hop:
+    """The chain's last exchange, in the form of the others."""
+    return Hop(
+        url=fate.state.target,
+        method=fate.state.method,
+        request_headers=fate.request_headers,
+        request_body=fate.state.body,
+        status=body.status or 0,
+        reason=body.reason,
+        http_version=body.http_version,
+        headers=body.headers,
+        payload=body.payload,
+        location="",
+        ip=fate.ip,
+        started=fate.started,
+        truncated=body.truncated,
+    )
+
+
+def _records(hop: Hop, digest: str, redact: frozenset[str], identified: str | None = None) -> tuple[bytes, bytes]:
+    """The response's record and its request's."""
+    record_id, date = warc.new_id(), _date(hop.started)
+    response = warc.response(
+        record_id=record_id,
+        url=hop.url,
+        date=date,
+        ip=hop.ip,
+        status=hop.status,
+        reason=hop.reason,
+        version=f"HTTP/{hop.http_version}",
+        headers=hop.headers,
+        payload=hop.payload,
+        digest=digest,
+        truncated=hop.truncated,
+        identified=identified,
+    )
+    request = warc.request(
+        concurrent_to=record_id,
+        url=hop.url,
+        date=date,
+        ip=hop.ip,
+        method=hop.method,
+        headers=hop.request_headers,
+        content=hop.request_body,
+        redact=redact,
+    )
+    return response, request
+
+
+def _row(fate: Fate, worker: int, engine: str) -> Row:
+    state, timings = fate.state, fate.timings
+    row = Row(
+        seq=state.seq,
+        source=state.source,
+        source_line=state.source_line,
+        url=state.url,
+        final_url=state.target,
+        host=state.host,
+        outcome=fate.outcome,
+        error_class=fate.error_class,
+        error=fate.error,
+        attempts=fate.attempts,
+        fetched_at=_date(fate.started),
+        dns_ms=_rounded(fate.dns_ms),
+        connect_ms=_rounded(timings.connect_ms),
+        tls_ms=_rounded(timings.tls_ms),
+        ttfb_ms=_rounded(timings.ttfb_ms),
+        total_ms=_rounded(timings.total_ms),
+        redirects=_redirects(state.hops),
+        ip=fate.ip,
+        extra=json.dumps(state.extra) if state.extra is not None else None,
+        engine=engine,
+        worker=worker,
+    )
+    return row if fate.body is None else msgspec.structs.replace(row, **_answer(fate.body))
+
+
+def _answer(body: Body) -> dict[str, Any]:
+    """The columns that an answer fills."""
+    return {
+        "status": body.status,
+        "bytes_wire": body.bytes_wire,
+        "bytes_body": body.bytes_body,
+        "content_type": body.content_type,
+        "charset": charset_of(body.headers, body.start),
+        "digest": body.digest,
+        "body_digest": body.body_digest,
+        "truncated": body.truncated,
+        "http_version": body.http_version,
+        "etag": _field(body, "etag"),
+        "last_modified": _field(body, "last-modified"),
+    }
+
+
+def _redirects(hops: tuple[Hop, ...]) -> str | None:
+    """The chain as JSON: a list of objects with `url`, `status` and `location`."""
+    if not hops:
+        return None
+    return json.dumps([{"url": hop.url, "status": hop.status, "location": hop.location} for hop in hops])
+
+
+def _field(body: Body, name: str) -> str | None:
+    value = body.header(name)
+    return value[:_FIELD_LENGTH] if value is not None else None
+
+
+def _rounded(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds, 3)
+
+
+def _digest(payload: bytes) -> str:
+    return "sha1:" + base64.b32encode(hashlib.sha1(payload, usedforsecurity=False).digest()).decode("ascii")
+
+
+def _date(seconds: float) -> str:
+    """UTC in the form of WARC-Date (WARC 1.1 §5.4), to the millisecond."""
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"

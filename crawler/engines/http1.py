@@ -1,0 +1,81 @@
+"""What the HTTP/1.1 engines share: the parts of a request, TLS, and the words for what went wrong."""
+
+from __future__ import annotations
+
+import errno
+import os
+import ssl
+
+from crawler.escape import printable
+from crawler.exchange import Exchange
+from crawler.records import ErrorClass
+
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+"""Methods whose request may be sent again on a connection that turned out to be closed (RFC 9112 §9.3.1)."""
+
+LINE_BYTES = 64 * 1024
+"""What one line of a response's head may measure."""
+
+_MESSAGE_CHARACTERS = 200
+_LOCAL_ERRORS = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.EAGAIN}
+)
+
+Fault = tuple[ErrorClass, str]
+
+
+def authority_and_target(url: str) -> tuple[str, str]:
+    """The `Host` field and the request target (RFC 9112 §3.2.1) of a normalised URL, byte for byte."""
+    authority, _, rest = url.partition("://")[2].partition("/")
+    return authority, f"/{rest}"
+
+
+def tls_context(*, insecure: bool) -> ssl.SSLContext:
+    """The TLS settings of all connections of an engine; the trusted roots are the system's."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def brief(text: str) -> str:
+    """A message on one line of printable ASCII, at most 200 characters, whatever a server put into it."""
+    return printable(text.encode("ascii", "backslashreplace").decode("ascii"))[:_MESSAGE_CHARACTERS]
+
+
+def connect_fault(error: OSError, *, tls: bool) -> Fault:
+    """Why there is no connection; `tls`: it may have failed in the handshake."""
+    if isinstance(error, ssl.SSLError):
+        verdict = getattr(error, "verify_message", None)
+        return "tls", f"certificate refused: {verdict}" if verdict else f"handshake failed: {_reason(error)}"
+    if error.errno in _LOCAL_ERRORS:
+        return "local", os.strerror(error.errno)
+    if isinstance(error, TimeoutError):
+        return "timeout", "connect timed out"
+    if tls and (error.errno is None or isinstance(error, ConnectionResetError | BrokenPipeError)):
+        return "tls", "handshake failed: connection closed"
+    return "connect", os.strerror(error.errno) if error.errno else str(error)
+
+
+def broken_fault(error: BaseException, *, in_body: bool) -> Fault:
+    """Why a connection that stood gave no whole answer; `in_body`: the head had come."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _LOCAL_ERRORS:
+        return "local", os.strerror(number)
+    if number == errno.ETIMEDOUT:
+        return "timeout", os.strerror(number)
+    how = os.strerror(number) if number else "connection closed"
+    return ("incomplete", f"{how} in the body") if in_body else ("reset", f"{how} before a whole head")
+
+
+def late_fault(exchange: Exchange, *, stalled: bool) -> Fault:
+    """Whose time is up: the body's, which stalled, or the whole exchange's."""
+    if stalled:
+        return "too_slow", "the body came too slowly"
+    return "timeout", f"no whole answer within {exchange.time_s:.3g} s"
+
+
+def _reason(error: ssl.SSLError) -> str:
+    return (error.reason or str(error)).lower().replace("_", " ")

@@ -1,0 +1,61 @@
+"""The one interface of all executors: who runs the chunks.
+
+An executor has `workers` places. A worker is started when its first chunk arrives, so a place that was never used
+costs nothing; until then it counts as having one credit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+from crawler.records import Chunk, FlowState, Result
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settled:
+    """A worker says how an entry ended."""
+
+    worker: int
+    result: Result
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Moved:
+    """A worker hands back an entry whose redirect leads to another worker's host."""
+
+    worker: int
+    state: FlowState
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Logged:
+    """A worker has something to say."""
+
+    worker: int
+    text: str
+
+
+ExecutorEvent = Settled | Moved | Logged
+
+
+class Executor(Protocol):
+    """Runs chunks on workers. Not safe to use from several threads at once, but for `wake`."""
+
+    workers: int
+    started: int
+
+    def credit(self, worker: int) -> int:
+        """How many chunks this worker asked for and has not got."""
+
+    def send(self, worker: int, chunk: Chunk) -> None:
+        """Give a worker its next chunk, starting it if need be."""
+
+    def events(self, timeout_s: float | None) -> list[ExecutorEvent]:
+        """What the workers said; waits up to `timeout_s` for something to happen. Raises WorkerError for a dead one."""
+
+    def wake(self) -> None:
+        """Make a waiting `events` return; from any thread."""
+
+    def close(self) -> None:
+        """Leave no worker behind: the idle ones end by themselves, the busy ones are ended."""

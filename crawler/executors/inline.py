@@ -1,0 +1,39 @@
+"""Workers as threads of this process, over the same pipes: for tests, debuggers, and engines that are scripted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from crawler.executors.pipes import Child, PipeExecutor
+from crawler.wire import Settings
+
+Serve = Callable[[int, int], None]
+"""Being the child: what `crawler.worker.serve` does with a worker's two pipe ends."""
+
+
+class _Thread:
+    """A worker in a thread; it ends when its pipes do."""
+
+    def __init__(self, target: Callable[[], None], worker: int) -> None:
+        self._thread = threading.Thread(target=target, name=f"worker-{worker}", daemon=True)
+        self._thread.start()
+
+    def end(self, *, idle: bool) -> None:  # noqa: ARG002
+        """Wait for it."""
+        self._thread.join()
+
+    def cause(self) -> str:
+        """Why it is gone: a fault that its thread printed."""
+        return "stopped"
+
+
+class InlineExecutor(PipeExecutor):
+    """Runs each worker as a thread that calls `serve(read_fd, write_fd)`."""
+
+    def __init__(self, workers: int, settings: Settings, serve: Serve) -> None:
+        super().__init__(workers, settings)
+        self._serve = serve
+
+    def _start_child(self, worker: int, read_fd: int, write_fd: int) -> Child:
+        return _Thread(lambda: self._serve(read_fd, write_fd), worker)

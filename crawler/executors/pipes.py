@@ -1,0 +1,217 @@
+"""One pair of pipes a worker, and one selector over all of them: what every local executor shares.
+
+No queue and no lock is shared between workers: one that dies, and whenever, can neither block nor confuse another.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import os
+import selectors
+from collections import deque
+from typing import Protocol
+
+import msgspec
+
+from crawler.errors import WorkerError
+from crawler.executors.base import ExecutorEvent, Logged, Moved, Settled
+from crawler.records import Chunk
+from crawler.wire import Frame, FrameReader, Kind, Settings, frame, read_result, read_state, read_text
+
+_READ_BYTES = 1 << 20
+_END_S = 5.0  # how long an idle worker may take to say goodbye
+
+
+class Child(Protocol):
+    """A started worker, whatever it runs in."""
+
+    def end(self, *, idle: bool) -> None:
+        """Return when it is gone: an idle one ends by itself, a busy one is ended."""
+
+    def cause(self) -> str:
+        """Why it is gone, for a sentence that begins with 'Worker 1'."""
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Line:
+    """The parent's side of one worker: its child, the two pipe ends, and how far they are."""
+
+    worker: int
+    child: Child
+    read_fd: int
+    write_fd: int
+    frames: FrameReader = dataclasses.field(default_factory=FrameReader)
+    unsent: deque[memoryview] = dataclasses.field(default_factory=deque)
+    credit: int = 1  # every worker asks for a chunk first thing: it is taken as said
+    heard_credit: bool = False
+    busy: int = 0
+    done: bool = False
+
+
+class PipeExecutor:
+    """An executor over pipes; siblings say how a child is started.
+
+    `settings` is what every worker is told, but for its own number.
+    """
+
+    def __init__(self, workers: int, settings: Settings) -> None:
+        self.workers = workers
+        self.started = 0
+        self._settings = settings
+        self._lines: dict[int, _Line] = {}
+        self._selector = selectors.DefaultSelector()
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        self._selector.register(self._wake_read, selectors.EVENT_READ, None)
+        self._closed = False
+
+    def _start_child(self, worker: int, read_fd: int, write_fd: int) -> Child:
+        """Start worker number `worker`, which owns these two ends from now on."""
+        raise NotImplementedError
+
+    def credit(self, worker: int) -> int:
+        """How many chunks this worker asked for and has not got; 1 before it is started."""
+        line = self._lines.get(worker)
+        return 1 if line is None else line.credit
+
+    def send(self, worker: int, chunk: Chunk) -> None:
+        """Give a worker its next chunk, starting it if need be. Never blocks: what the pipe does not take waits."""
+        line = self._lines.get(worker) or self._start(worker)
+        line.credit -= 1
+        line.busy += len(chunk.states)
+        self._queue(line, Kind.CHUNK, chunk)
+
+    def events(self, timeout_s: float | None) -> list[ExecutorEvent]:
+        """What the workers said; waits up to `timeout_s` seconds. Raises WorkerError when one is dead."""
+        events: list[ExecutorEvent] = []
+        for key, mask in self._selector.select(timeout_s):
+            line: _Line | None = key.data
+            if line is None:
+                _empty(self._wake_read)
+            elif mask & selectors.EVENT_WRITE:
+                self._flush(line)
+            else:
+                events += self._read(line)
+        return events
+
+    def wake(self) -> None:
+        """Make a waiting `events` return; from any thread."""
+        if not self._closed:
+            try:
+                os.write(self._wake_write, b".")
+            except BlockingIOError:
+                return  # it is awake already
+
+    def close(self) -> None:
+        """Leave no worker behind.
+
+        1. Idle workers get the end mark, flush and leave; busy ones lose their pipes, which tells them to stop at
+           once (their unfinished entries have no row, so a resume fetches them).
+        2. Whoever is still there after a grace period is terminated, then killed.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        for line in self._lines.values():
+            if not line.busy and not line.done:
+                self._queue(line, Kind.END, None)
+        for line in self._lines.values():
+            if line.busy:
+                self._hang_up(line)
+        for line in self._lines.values():
+            line.child.end(idle=not line.busy)
+            self._hang_up(line)
+        self._selector.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    def _start(self, worker: int) -> _Line:
+        child_read, write_fd = os.pipe()
+        read_fd, child_write = os.pipe()
+        _widen(read_fd)
+        os.set_blocking(write_fd, False)
+        child = self._start_child(worker, child_read, child_write)
+        line = self._lines[worker] = _Line(worker, child, read_fd, write_fd)
+        self.started += 1
+        self._selector.register(read_fd, selectors.EVENT_READ, line)
+        self._queue(line, Kind.HELLO, msgspec.structs.replace(self._settings, worker=worker))
+        return line
+
+    def _queue(self, line: _Line, kind: Kind, message: object) -> None:
+        waiting = bool(line.unsent)
+        line.unsent.extend(memoryview(buffer) for buffer in frame(kind, message) if buffer)
+        if not waiting:
+            self._flush(line)
+
+    def _flush(self, line: _Line) -> None:
+        try:
+            while line.unsent:
+                sent = os.write(line.write_fd, line.unsent[0])
+                line.unsent[0] = line.unsent[0][sent:]
+                if not line.unsent[0]:
+                    line.unsent.popleft()
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:
+            line.unsent.clear()  # it is dead; its other pipe says so in a moment, and says why
+        watched = line.write_fd in self._selector.get_map()
+        if line.unsent and not watched:
+            self._selector.register(line.write_fd, selectors.EVENT_WRITE, line)
+        elif watched and not line.unsent:
+            self._selector.unregister(line.write_fd)
+
+    def _read(self, line: _Line) -> list[ExecutorEvent]:
+        data = os.read(line.read_fd, _READ_BYTES)
+        if not data:
+            self._selector.unregister(line.read_fd)
+            if line.done:
+                return []
+            raise WorkerError(
+                f"Worker {line.worker} {line.child.cause()} with {line.busy} entries unfinished; "
+                "what was recorded is safe, run the same command again to go on."
+            )
+        return [event for message in line.frames.feed(data) if (event := self._heard(line, message)) is not None]
+
+    def _heard(self, line: _Line, message: Frame) -> ExecutorEvent | None:
+        match message.kind:
+            case Kind.RESULT:
+                line.busy -= 1
+                return Settled(line.worker, read_result(message))
+            case Kind.MOVED:
+                line.busy -= 1
+                return Moved(line.worker, read_state(message))
+            case Kind.CREDIT:
+                line.credit += 1 if line.heard_credit else 0
+                line.heard_credit = True
+            case Kind.LOG:
+                return Logged(line.worker, read_text(message))
+            case Kind.BYE:
+                line.done = True
+            case _:
+                raise WorkerError(f"Worker {line.worker} sent a frame that only a parent sends.")
+        return None
+
+    def _hang_up(self, line: _Line) -> None:
+        for name in ("read_fd", "write_fd"):
+            descriptor = getattr(line, name)
+            if descriptor >= 0:
+                os.close(descriptor)
+                setattr(line, name, -1)
+
+
+def _widen(descriptor: int) -> None:
+    """A pipe of 1 MB where the system allows it: fewer system calls a page."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, 1 << 20)
+    except (OSError, AttributeError):
+        return
+
+
+def _empty(descriptor: int) -> None:
+    try:
+        while os.read(descriptor, 4096):
+            pass
+    except BlockingIOError:
+        return

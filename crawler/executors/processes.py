@@ -1,0 +1,78 @@
+"""Workers as fresh interpreters, one a core: no fork, no guard in the caller's script, nothing inherited but two pipes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from crawler.chunks import needs_homes
+from crawler.config import CrawlConfig
+from crawler.executors.base import Executor
+from crawler.executors.pipes import Child, PipeExecutor
+from crawler.wire import Keep, Settings
+
+_GRACE_S = 5.0  # an idle worker says goodbye in milliseconds; a busy one that lost its pipes, too
+_TERM_S = 1.0
+
+
+class _Process:
+    """A worker in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def end(self, *, idle: bool) -> None:  # noqa: ARG002 - a lost pipe ends a busy one as well
+        """Wait for it, then terminate it, then kill it."""
+        for send, seconds in ((None, _GRACE_S), (self._process.terminate, _TERM_S), (self._process.kill, None)):
+            if send is not None:
+                send()
+            try:
+                self._process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                continue
+            return
+
+    def cause(self) -> str:
+        """Why it is gone."""
+        try:
+            status = self._process.wait(_TERM_S)
+        except subprocess.TimeoutExpired:
+            return "closed its pipe"
+        return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
+
+
+class ProcessExecutor(PipeExecutor):
+    """Runs each worker as `python -P -m crawler.worker`."""
+
+    def _start_child(self, worker: int, read_fd: int, write_fd: int) -> Child:  # noqa: ARG002
+        try:
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [sys.executable, "-P", "-m", "crawler.worker", str(read_fd), str(write_fd)],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(read_fd, write_fd),
+                env=_environment(),
+            )
+        finally:
+            os.close(read_fd)
+            os.close(write_fd)
+        return _Process(process)
+
+
+def _environment() -> dict[str, str]:
+    """The caller's environment, and this very package importable, wherever it was found."""
+    environment = dict(os.environ)
+    package = str(Path(__file__).resolve().parents[2])
+    if package not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        paths = [package, *filter(None, [environment.get("PYTHONPATH")])]
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
+    return environment
+
+
+def make_executor(config: CrawlConfig, keep: Keep) -> Executor:
+    """The executor that a configuration asks for; its workers make of each fate what `keep` says."""
+    homes = config.procs if needs_homes(config) else 0
+    return ProcessExecutor(config.procs, Settings(config, 0, homes, keep, tuple(sys.path)))

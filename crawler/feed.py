@@ -1,0 +1,80 @@
+"""The list, read in a thread of its own, so that one that waits (a pipe, a generator) never holds up the crawl."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from crawler.records import Entry
+from crawler.sources.base import Mark, Source
+
+_AHEAD = 4_000  # entries between the reader and the crawl; the router's window is the one that matters
+_TAKE = 2_000
+
+
+class Feed:
+    """Batches of entries from a source, bounded. `wake` is called when there is something new to take."""
+
+    def __init__(self, source: Source, wake: Callable[[], None]) -> None:
+        self._source = source
+        self._wake = wake
+        self._lock = threading.Condition()
+        self._batches: deque[list[Entry]] = deque()
+        self._waiting = 0
+        self._ended = False
+        self._closed = False
+        self._fault: BaseException | None = None
+        self.mark: Mark | None = None
+        """The source's own mark after the last batch that was read."""
+        self._thread = threading.Thread(target=self._read, name="list", daemon=True)
+        self._thread.start()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to take just now."""
+        return not self._batches
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything was read and taken. Raises what the source raised."""
+        with self._lock:
+            if self._ended and not self._batches and self._fault is not None:
+                raise self._fault
+            return self._ended and not self._batches
+
+    def take(self) -> list[Entry]:
+        """What was read and not taken yet, some thousands of entries at most; never waits."""
+        taken: list[Entry] = []
+        with self._lock:
+            while self._batches and len(taken) < _TAKE:
+                taken += self._batches.popleft()
+            self._waiting -= len(taken)
+            self._lock.notify_all()
+        return taken
+
+    def close(self) -> None:
+        """Read no further. A source that is waiting for its next entry ends with the process."""
+        with self._lock:
+            self._closed = True
+            self._lock.notify_all()
+
+    def _read(self) -> None:
+        try:
+            for batch in self._source:
+                with self._lock:
+                    self._lock.wait_for(lambda: self._waiting < _AHEAD or self._closed)
+                    if self._closed:
+                        return
+                    was_empty = not self._batches
+                    self._batches.append(batch)
+                    self._waiting += len(batch)
+                    self.mark = self._source.mark()
+                if was_empty:
+                    self._wake()
+        except BaseException as fault:
+            self._fault = fault
+        finally:
+            with self._lock:
+                self._ended = True
+            self._wake()

@@ -1,0 +1,281 @@
+"""What happens to one URL, written once for all engines, as a generator without I/O.
+
+`fetch` yields actions (`Resolve`, `Exchange`, `Wait`), is sent what came of them, and returns either the entry's
+`Fate` or, where a redirect leads to a host that another worker is the home of, the `FlowState` to go on from there.
+It reads no clock and draws no random number: `FlowRules` brings both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import email.utils
+from collections.abc import Callable, Generator
+
+import msgspec
+
+from crawler import urls
+from crawler.addresses import AddressRule
+from crawler.body import Body
+from crawler.config import CrawlConfig
+from crawler.cookies import collect, cookie_header
+from crawler.exchange import Action, Addresses, Event, Exchange, Failure, Reply, Resolve, Timings, Wait
+from crawler.records import ErrorClass, FlowState, Headers, Hop, Outcome
+
+ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+ACCEPT_ENCODING = "gzip, deflate, br, zstd"
+HOP_BODY_BYTES = 64 * 1024
+"""What is kept of a redirect's own body: hops travel between workers, and real ones are a sentence long."""
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_PASSING_FAILURES = frozenset({"dns", "connect", "timeout", "too_slow", "reset", "incomplete", "local"})
+_PASSING_STATUSES = frozenset({429, 502, 503, 504})
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110 §9.2.2
+_POLICY_CLASSES = frozenset({"blocked_address", "robots", "scheme", "type"})
+_BACKOFF_S, _BACKOFF_MOST_S, _RETRY_AFTER_MOST_S = 0.5, 30.0, 120.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FlowRules:
+    """What a flow must know: the settings, which hosts this worker is home of, the clock, and chance.
+
+    `utc` gives seconds since the epoch; `chance` a number in [0, 1).
+    """
+
+    config: CrawlConfig
+    addresses: AddressRule
+    at_home: Callable[[str], bool]
+    utc: Callable[[], float]
+    chance: Callable[[], float]
+    keep_decoded: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fate:
+    """How one entry ended. `body` holds the answer, or the part of it that came; None where none did."""
+
+    state: FlowState
+    outcome: Outcome
+    error_class: ErrorClass | None = None
+    error: str | None = None
+    attempts: int = 0
+    started: float = 0.0
+    request_headers: Headers = ()
+    body: Body | None = None
+    ip: str | None = None
+    dns_ms: float | None = None
+    timings: Timings = Timings()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Try:
+    """One exchange and what came of it."""
+
+    started: float
+    event: Reply | Failure
+    request_headers: Headers = ()
+    body: Body | None = None
+    dns_ms: float | None = None
+
+    @property
+    def status(self) -> int | None:
+        return self.body.status if self.body is not None else None
+
+    @property
+    def spent_s(self) -> float:
+        return (self.event.timings.total_ms or 0.0) / 1000
+
+
+def fetch(state: FlowState, rules: FlowRules) -> Generator[Action, Event, Fate | FlowState]:
+    """Fetch one entry from where `state` stands to its fate: tries, retries, redirects."""
+    while rules.at_home(state.host):
+        outcome = yield from _try(state, rules)
+        state = msgspec.structs.replace(state, spent_s=state.spent_s + outcome.spent_s)
+        pause = _retry_pause(state, outcome, rules)
+        if pause is not None:
+            state = msgspec.structs.replace(state, attempts=state.attempts + 1)
+            yield Wait(pause)
+            continue
+        onward = _follow(state, outcome, rules)
+        if onward is None:
+            return _fate(state, outcome)
+        if isinstance(onward, Fate):
+            return onward
+        state = onward
+    return state
+
+
+def _try(state: FlowState, rules: FlowRules) -> Generator[Action, Event, _Try]:
+    """Resolve, check the addresses, exchange once."""
+    config, started = rules.config, rules.utc()
+    found = yield Resolve(state.host)
+    if isinstance(found, Failure):
+        return _Try(started, found)
+    assert isinstance(found, Addresses)
+    allowed = tuple(a for a in found.addresses if rules.addresses.refuses(a) is None)
+    if not allowed:
+        return _Try(started, _blocked(state.host, found.addresses, rules.addresses), dns_ms=found.dns_ms)
+    left = config.max_time - state.spent_s
+    if left <= 0:
+        return _Try(started, Failure("timeout", f"{config.max_time:g} s were used up"), dns_ms=found.dns_ms)
+    body = Body(
+        method=state.method,
+        max_bytes=config.max_body,
+        min_speed=config.min_speed,
+        accept_type=config.accept_type,
+        keep_decoded=rules.keep_decoded,
+    )
+    headers, started = _request_headers(state, config), rules.utc()
+    event = yield Exchange(
+        method=state.method,
+        url=state.target,
+        host=state.host,
+        headers=headers,
+        content=state.body,
+        addresses=allowed,
+        time_s=left,
+        connect_s=min(left, config.connect_timeout),
+        body=body,
+    )
+    assert isinstance(event, Reply | Failure)
+    return _Try(started, _judged(event, body), headers, body, found.dns_ms)
+
+
+def _judged(event: Reply | Failure, body: Body) -> Reply | Failure:
+    """The body's own verdict (a type that is not wanted, a coding that is broken) over a Reply."""
+    if isinstance(event, Reply) and body.problem is not None:
+        return Failure(body.problem, body.problem_text, ip=event.ip, timings=event.timings)
+    return event
+
+
+def _blocked(host: str, addresses: tuple[str, ...], rule: AddressRule) -> Failure:
+    if not addresses:
+        return Failure("dns", f"{host} has no address", sent=False)
+    return Failure("blocked_address", f"{addresses[0]}: {rule.refuses(addresses[0])}", sent=False)
+
+
+def _request_headers(state: FlowState, config: CrawlConfig) -> Headers:
+    """The fields of the next request; the caller's own ones only while the chain stays on its first origin."""
+    fields = {"user-agent": ("User-Agent", config.user_agent), "accept": ("Accept", ACCEPT)}
+    fields["accept-encoding"] = ("Accept-Encoding", ACCEPT_ENCODING)
+    if all(urls.origin(hop.url) == urls.origin(state.target) for hop in state.hops):
+        for name, value in (*config.header, *state.headers):
+            fields[name.lower()] = (name, value)
+    cookie = cookie_header(state.cookies, state.target)
+    if cookie is not None:
+        fields["cookie"] = ("Cookie", cookie)
+    if not state.body and state.hops and state.hops[-1].method != state.method:
+        for name in [name for name in fields if name.startswith("content-")]:  # WHATWG Fetch §4.4, step 12
+            del fields[name]
+    return tuple(fields.values())
+
+
+def _retry_pause(state: FlowState, outcome: _Try, rules: FlowRules) -> float | None:
+    """Seconds to wait before the next try, or None where there is none."""
+    if state.attempts >= rules.config.retries or state.spent_s >= rules.config.max_time:
+        return None
+    if not (_failure_can_pass(state, outcome) or _status_can_pass(state, outcome)):
+        return None
+    backoff = min(_BACKOFF_S * 2.0**state.attempts, _BACKOFF_MOST_S) * (0.5 + rules.chance())
+    asked = _retry_after(outcome.body, rules.utc()) if outcome.status in _PASSING_STATUSES else None
+    return max(backoff, asked or 0.0)
+
+
+def _failure_can_pass(state: FlowState, outcome: _Try) -> bool:
+    event = outcome.event
+    if not isinstance(event, Failure) or event.error_class not in _PASSING_FAILURES:
+        return False
+    return not event.sent or state.method in _IDEMPOTENT
+
+
+def _status_can_pass(state: FlowState, outcome: _Try) -> bool:
+    if not isinstance(outcome.event, Reply) or outcome.status not in _PASSING_STATUSES:
+        return False
+    # 429 says that nothing was done; after a 5xx a POST may have been.
+    return outcome.status == 429 or state.method in _IDEMPOTENT
+
+
+def _retry_after(body: Body | None, now: float) -> float | None:
+    """Seconds that `Retry-After` asks for (RFC 9110 §10.2.3), capped; None where it says nothing we understand."""
+    text = (body.header("retry-after") or "").strip() if body is not None else ""
+    if text.isascii() and text.isdigit():
+        return min(float(text[:9]), _RETRY_AFTER_MOST_S)
+    try:
+        when = email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return min(max(when - now, 0.0), _RETRY_AFTER_MOST_S)
+
+
+def _follow(state: FlowState, outcome: _Try, rules: FlowRules) -> FlowState | Fate | None:
+    """Where a redirect leads: the state to go on from, or the fate where it cannot be followed."""
+    body = outcome.body
+    if body is None or body.status not in _REDIRECTS or not isinstance(outcome.event, Reply):
+        return None
+    location = body.header("location")
+    if location is None or not rules.config.max_redirects:
+        return None
+    if len(state.hops) >= rules.config.max_redirects:
+        return _fate(state, outcome, Failure("redirect", f"more than {rules.config.max_redirects} redirects"))
+    try:
+        target = urls.join(state.target, location)
+    except urls.UrlError as error:
+        error_class: ErrorClass = "scheme" if error.error_class == "scheme" else "redirect"
+        return _fate(state, outcome, Failure(error_class, f"redirect to what cannot be fetched: {error}"))
+    method = _method_after(state.method, body.status)
+    return msgspec.structs.replace(
+        state,
+        target=target.href,
+        host=target.host,
+        method=method,
+        body=state.body if method == state.method else b"",
+        hops=(*state.hops, _hop(state, outcome, body, location)),
+        cookies=collect(state.cookies, state.target, body.headers),
+    )
+
+
+def _method_after(method: str, status: int) -> str:
+    """The method of the request that follows a redirect (WHATWG Fetch §4.4, HTTP-redirect fetch)."""
+    if status == 303 and method != "HEAD":
+        return "GET"
+    return "GET" if status in (301, 302) and method == "POST" else method
+
+
+def _hop(state: FlowState, outcome: _Try, body: Body, location: str) -> Hop:
+    payload = body.payload
+    cut = len(payload) > HOP_BODY_BYTES
+    return Hop(
+        url=state.target,
+        method=state.method,
+        request_headers=outcome.request_headers,
+        request_body=state.body,
+        status=body.status or 0,
+        reason=body.reason,
+        http_version=body.http_version,
+        headers=body.headers,
+        payload=payload[:HOP_BODY_BYTES],
+        location=location,
+        ip=outcome.event.ip,
+        started=outcome.started,
+        truncated="length" if cut else body.truncated,
+    )
+
+
+def _fate(state: FlowState, outcome: _Try, failure: Failure | None = None) -> Fate:
+    """The entry's end: fetched, failed, or refused by policy."""
+    event = failure or outcome.event
+    error_class = event.error_class if isinstance(event, Failure) else None
+    denied = error_class in _POLICY_CLASSES
+    nothing_tried = denied and outcome.body is None and not state.hops
+    return Fate(
+        state=state,
+        outcome="fetched" if error_class is None else "denied" if denied else "failed",
+        error_class=error_class,
+        error=event.message if isinstance(event, Failure) else None,
+        attempts=state.attempts + (0 if nothing_tried else 1),
+        started=outcome.started,
+        request_headers=outcome.request_headers,
+        body=outcome.body if outcome.status is not None else None,
+        ip=outcome.event.ip,
+        dns_ms=outcome.dns_ms,
+        timings=outcome.event.timings,
+    )

@@ -1,0 +1,122 @@
+"""All the entries that one worker holds: which of them can do what now. No I/O, no clock, no lock of its own.
+
+    add(states) → parked by host → next(now) hands out turns → the driver does them → done(turn, event) → finished
+
+A waiting entry is a parked `FlowState` (a flow's generator starts with its first turn), so 20,000 of them cost a
+few megabytes and not one task.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+
+from crawler.exchange import Action, Addresses, Event, Exchange, Failure, Resolve, Wait
+from crawler.flow import Fate, FlowRules, fetch
+from crawler.politeness import Politeness
+from crawler.records import FlowState
+
+Known = Callable[[str], Addresses | Failure | None]
+"""What the resolver already knows of a host, without waiting; None where it must be asked."""
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Turn:
+    """Something for the driver to do: `action` is a `Resolve` or an `Exchange`. `slot` is the host slot it holds."""
+
+    flow: Generator[Action, Event, Fate | FlowState]
+    action: Action | None = None
+    slot: str | None = None
+
+
+class Frontier:
+    """The flows of one worker, scheduled by politeness.
+
+    At most `in_hand_most` turns are with the driver at once (exchanges are fewer: the driver's semaphore).
+    """
+
+    def __init__(self, rules: FlowRules, known: Known, in_hand_most: int) -> None:
+        self._rules = rules
+        self._known = known
+        self._in_hand_most = in_hand_most
+        self._politeness: Politeness[FlowState | Turn] = Politeness(rules.config.per_host, rules.config.delay)
+        self._timers: list[tuple[float, int, Turn]] = []
+        self._ticket = itertools.count()
+        self._go: deque[Turn] = deque()
+        self._in_hand = 0
+        self.held = 0
+        self.finished: deque[Fate | FlowState] = deque()
+        """What left: fates, and states whose redirect leads to another worker's host. The driver empties it."""
+
+    @property
+    def ready(self) -> int:
+        """How many entries could go now; a lower bound."""
+        return self._politeness.ready + len(self._go)
+
+    def add(self, states: Iterable[FlowState]) -> None:
+        """Take in entries; states that come from another worker's redirect go ahead of fresh ones of their host."""
+        for state in states:
+            self.held += 1
+            self._politeness.park(state.host, state, first=bool(state.hops))
+
+    def next(self, now: float) -> Turn | None:
+        """The next thing to do, or None until something is done, added, or `wake_at()` has come."""
+        while self._timers and self._timers[0][0] <= now:
+            self._advance(heapq.heappop(self._timers)[2], None, now)
+        while not self._go:
+            item = self._politeness.next(now) if self._in_hand < self._in_hand_most else None
+            if item is None:
+                return None
+            self._take(item, now)
+        self._in_hand += 1
+        return self._go.popleft()
+
+    def done(self, turn: Turn, event: Event, now: float) -> None:
+        """Tell a turn's flow what came of it; an exchange gives back its host slot."""
+        self._in_hand -= 1
+        if isinstance(turn.action, Exchange):
+            self._release(turn)
+        self._advance(turn, event, now)
+
+    def wake_at(self) -> float | None:
+        """When `next` may answer otherwise by the passing of time alone; None where it will not."""
+        times = [self._timers[0][0] if self._timers else None, self._politeness.wake_at()]
+        return min((time for time in times if time is not None), default=None)
+
+    def _take(self, item: FlowState | Turn, now: float) -> None:
+        """Give an item the slot that politeness just granted."""
+        if isinstance(item, FlowState):
+            turn = Turn(fetch(item, self._rules), slot=item.host)
+            self._advance(turn, None, now)
+        else:
+            assert isinstance(item.action, Exchange)
+            item.slot = item.action.host
+            self._go.append(item)
+
+    def _advance(self, turn: Turn, event: Event, now: float) -> None:
+        """Run a flow to its next action, or to its end."""
+        try:
+            turn.action = turn.flow.send(event)
+            while isinstance(turn.action, Resolve) and (event := self._known(turn.action.host)) is not None:
+                turn.action = turn.flow.send(event)
+        except StopIteration as stop:
+            self._release(turn)
+            self.held -= 1
+            self.finished.append(stop.value)
+            return
+        if isinstance(turn.action, Wait):
+            self._release(turn)
+            heapq.heappush(self._timers, (now + turn.action.seconds, next(self._ticket), turn))
+        elif isinstance(turn.action, Resolve) or turn.slot == turn.action.host:
+            self._go.append(turn)
+        else:
+            self._release(turn)
+            self._politeness.park(turn.action.host, turn, first=True)
+
+    def _release(self, turn: Turn) -> None:
+        if turn.slot is not None:
+            self._politeness.release(turn.slot)
+            turn.slot = None

@@ -1,0 +1,34 @@
+"""Reading header fields (RFC 9110 §5): names in any case, values as they came."""
+
+from __future__ import annotations
+
+import re
+
+from crawler.records import Headers
+
+_TYPE_LENGTH = 255  # type, slash and subtype: 127 characters each at most (RFC 6838 §4.2)
+
+
+def first(headers: Headers, name: str) -> str | None:
+    """The value of the first field called `name`, which is given in lower case; None where there is none."""
+    for field, value in headers:
+        if field.lower() == name:
+            return value
+    return None
+
+
+def members(headers: Headers, name: str) -> list[str]:
+    """The members of the comma-separated lists called `name`, in lower case (RFC 9110 §5.6.1)."""
+    values = ",".join(value for field, value in headers if field.lower() == name)
+    return [member for part in values.split(",") if (member := part.strip(" \t").lower())]
+
+
+def media_type(headers: Headers) -> str | None:
+    """The media type of Content-Type without its parameters, such as `text/html`; None if absent.
+
+    In lower case, at most 255 characters. A space or comma ends it too (`text/html charset=utf-8` is common).
+    """
+    value = first(headers, "content-type")
+    if value is None:
+        return None
+    return re.split(r"[;,\s]", value.strip(), maxsplit=1)[0][:_TYPE_LENGTH].lower() or None

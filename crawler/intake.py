@@ -1,0 +1,124 @@
+"""From what was read to what is fetched: normalise, sort out, dedupe. What ends here gets its row here."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator
+
+from crawler import urls
+from crawler.config import CrawlConfig, check_header
+from crawler.dedupe import Seen, fingerprint
+from crawler.errors import ConfigError
+from crawler.records import Entry, FlowState, Headers, Request, Result, Row
+
+
+class Intake:
+    """Admits entries in their order. `done` gives, ascending, the seqs that have their final row already.
+
+    Entries that are done are normalised and remembered all the same, so a resumed crawl finds the same duplicates.
+    """
+
+    def __init__(self, config: CrawlConfig, key: bytes, done: Iterable[int] = ()) -> None:
+        self._config = config
+        self._key = key
+        self._seen = None if config.keep_duplicates else Seen(key)
+        self._done: Iterator[int] = iter(done)
+        self._next_done = next(self._done, 0)
+
+    def admit(self, entries: list[Entry]) -> tuple[list[FlowState], list[Result]]:
+        """The entries to fetch, and the results of those that end here: invalid, denied by scheme, duplicate."""
+        states: list[FlowState] = []
+        results: list[Result] = []
+        for entry in entries:
+            try:
+                states.append(self._state(entry))
+            except urls.UrlError as error:
+                if not self._is_done(entry.seq):
+                    results.append(_refused(entry, error))
+        return self._fresh(states, results), results
+
+    def _fresh(self, states: list[FlowState], results: list[Result]) -> list[FlowState]:
+        """The states that are neither done nor a duplicate; the duplicates' rows go to `results`."""
+        firsts = [0] * len(states)
+        if self._seen is not None and states:
+            prints = [fingerprint(self._key, state.method, state.target, state.body) for state in states]
+            firsts = self._seen.admit(prints, [state.seq for state in states])
+        fresh: list[FlowState] = []
+        for state, first in zip(states, firsts, strict=True):
+            if self._is_done(state.seq):
+                continue
+            if first:
+                results.append(_duplicate(state, first))
+            else:
+                fresh.append(state)
+        return fresh
+
+    def _state(self, entry: Entry) -> FlowState:
+        request = entry.request
+        if entry.problem is not None:
+            raise urls.UrlError("invalid_url", entry.problem)
+        target = urls.parse(request.url)
+        method = self._config.method if request.method == "GET" else request.method
+        return FlowState(
+            seq=entry.seq,
+            source=entry.source,
+            source_line=entry.source_line,
+            url=request.url,
+            target=target.href,
+            host=target.host,
+            method=method,
+            headers=_headers(request, target.userinfo),
+            body=request.body,
+            extra=request.extra,
+        )
+
+    def _is_done(self, seq: int) -> bool:
+        while self._next_done and self._next_done < seq:
+            self._next_done = next(self._done, 0)
+        return self._next_done == seq
+
+
+def _headers(request: Request, userinfo: str | None) -> Headers:
+    """The request's own header fields; credentials in the URL become Basic authentication (RFC 7617)."""
+    headers = tuple(request.headers.items())
+    try:
+        for name, value in headers:
+            check_header(name, value)
+    except ConfigError as error:
+        raise urls.UrlError("invalid_url", str(error)) from error
+    if userinfo is not None and not any(name.lower() == "authorization" for name, _ in headers):
+        token = base64.b64encode(userinfo.encode()).decode("ascii")
+        headers = (*headers, ("Authorization", f"Basic {token}"))
+    return headers
+
+
+def _refused(entry: Entry, error: urls.UrlError) -> Result:
+    denied = error.error_class == "scheme"
+    return Result(
+        Row(
+            seq=entry.seq,
+            source=entry.source,
+            source_line=entry.source_line,
+            url=entry.request.url,
+            final_url=None,
+            host=None,
+            outcome="denied" if denied else "invalid",
+            error_class="scheme" if denied else "invalid_url",
+            error=str(error),
+        )
+    )
+
+
+def _duplicate(state: FlowState, first: int) -> Result:
+    return Result(
+        Row(
+            seq=state.seq,
+            source=state.source,
+            source_line=state.source_line,
+            url=state.url,
+            final_url=state.target,
+            host=state.host,
+            outcome="duplicate",
+            duplicate_of=first,
+        )
+    )

@@ -1,0 +1,132 @@
+"""A recorded crawl: a list in, a folder out. What `crawl run` and `crawler.crawl` both are."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import importlib.metadata
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from crawler import warc
+from crawler.config import CrawlConfig
+from crawler.errors import InputError
+from crawler.executors.processes import make_executor
+from crawler.pipeline import Pipeline
+from crawler.records import Outcome, Result
+from crawler.sources import Urls, open_urls
+from crawler.sources.base import Mark, Source
+from crawler.sources.text import TextSource
+from crawler.store.base import Store
+from crawler.store.disk import DiskStore
+
+Watch = Callable[[Pipeline, list[Result]], bool]
+"""Called with each batch of results, a few times a second at least; False stops the run, resumably."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Summary:
+    """How a run ended. `outcomes` counts all final rows of the crawl, `recorded` those that this run added.
+
+    `finished` is False when the run was stopped; the same command goes on. `elapsed_s` is this run's time.
+    """
+
+    out: Path
+    outcomes: Mapping[Outcome, int]
+    recorded: int
+    elapsed_s: float
+    finished: bool
+
+    @property
+    def entries(self) -> int:
+        """How many entries of the input have their final row."""
+        return sum(self.outcomes.values())
+
+
+def default_out(urls: Urls) -> Path:
+    """Where a list's crawl goes if nothing else is said: `NAME.crawl` beside you for a list `NAME.txt`."""
+    if not isinstance(urls, str | os.PathLike):
+        return Path("list.crawl")
+    return Path("stdin.crawl" if os.fspath(urls) == "-" else f"{Path(urls).stem}.crawl")
+
+
+def run_job(
+    urls: Urls, out: Path, config: CrawlConfig, *, restart: bool = False, watch: Watch | None = None
+) -> Summary:
+    """Crawl `urls` into `out`, or go on with the crawl that is there.
+
+    Raises InputError and FolderError before anything is fetched, RunError when the run itself fails; what was
+    committed until then is intact.
+    """
+    _refuse_empty(urls)
+    started = time.monotonic()
+    store = DiskStore(out, identity=config.identity(), warcinfo=_warcinfo(config), restart=restart)
+    try:
+        source = open_urls(urls, store.folder.spool)
+        if store.mark is not None:
+            source.check(msgspec.convert(store.mark, Mark))
+        before = sum(store.counts().values())
+        finished = _record(source, store, config, watch)
+        if finished and not sum(store.counts().values()):
+            raise InputError(f"{source.name} holds no URL; put one on each line.")
+    finally:
+        store.close()
+    counts = store.counts()
+    return Summary(out, counts, sum(counts.values()) - before, time.monotonic() - started, finished)
+
+
+def _warcinfo(config: CrawlConfig) -> Callable[[str], bytes]:
+    """Makes the record that begins an archive file of a given name."""
+
+    def make(filename: str) -> bytes:
+        return warc.warcinfo(
+            filename=filename,
+            date=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
+            software=f"crawler/{importlib.metadata.version('crawler')}",
+            fields={"http-header-user-agent": config.user_agent, "robots": "ignore"},
+        )
+
+    return make
+
+
+def _refuse_empty(urls: Urls) -> None:
+    """Raise InputError for a file without a URL, before a folder is made for it."""
+    path = os.fspath(urls) if isinstance(urls, str | os.PathLike) else "-"
+    if path != "-" and next(iter(TextSource(path)), None) is None:
+        raise InputError(f"{path} holds no URL; put one on each line.")
+
+
+def _record(source: Source, store: Store, config: CrawlConfig, watch: Watch | None) -> bool:
+    """Run the pipeline into the store; whether it came to its end."""
+    executor = make_executor(config, keep="row" if config.no_bodies else "archive")
+    pipeline = Pipeline(source, executor, config, store.key, store.done())
+    finished = False
+    results = pipeline.run()
+    try:
+        for batch in results:
+            for result in batch:
+                store.add(result)
+            if store.due(time.monotonic()):
+                store.commit(_plain(pipeline.feed.mark))
+            if watch is not None and not watch(pipeline, batch):
+                break
+        else:
+            finished = True
+    finally:
+        # Also after a fault: what came is worth keeping. Then nobody may be left behind.
+        results.close()
+        try:
+            store.commit(_plain(pipeline.feed.mark), finished=finished)
+        finally:
+            executor.close()
+    return finished
+
+
+def _plain(mark: Mark | None) -> Any:
+    """The input mark as JSON values."""
+    return msgspec.to_builtins(mark)

@@ -1,0 +1,80 @@
+"""A worker's side of the conversation with its parent, without I/O: frames in, turns out, frames out.
+
+The driver of each kind of engine owns the descriptors, the waiting and the clock; everything else is here.
+"""
+
+from __future__ import annotations
+
+from crawler.encoders import Encoder
+from crawler.exchange import Event
+from crawler.flow import Fate
+from crawler.frontier import Frontier, Turn
+from crawler.wire import Frame, Kind, frame, read_chunk, result_frame
+
+HELD_MOST = 20_000
+"""Entries that one worker holds at most, most of them parked behind slow or delayed hosts."""
+
+
+class Session:
+    """One worker's work from its first chunk to its end mark.
+
+    A chunk is asked for (a credit) as soon as no more than `conc` entries could go at once, so the next one is
+    there before the last drains; and never so that more than `HELD_MOST` entries are held.
+    """
+
+    def __init__(self, frontier: Frontier, encode: Encoder, conc: int, chunk_size: int) -> None:
+        self._frontier = frontier
+        self._encode = encode
+        self._conc = conc
+        self._chunk_size = chunk_size
+        self._asked = 0
+        self._ended = False
+        self.aborted = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the end mark came and every entry is final, or nobody is left to report to."""
+        return self.aborted or (self._ended and not self._frontier.held)
+
+    def receive(self, message: Frame) -> None:
+        """Take in a frame of the parent's."""
+        if message.kind is Kind.CHUNK:
+            self._asked -= 1
+            self._frontier.add(read_chunk(message).states)
+        elif message.kind is Kind.END:
+            self._ended = True
+
+    def abort(self) -> None:
+        """The parent is gone: nothing that is still done here would be recorded."""
+        self.aborted = True
+
+    def next(self, now: float) -> Turn | None:
+        """The next thing to do, or None until something changes or `wake_at()` has come."""
+        return None if self.aborted else self._frontier.next(now)
+
+    def done(self, turn: Turn, event: Event, now: float) -> None:
+        """Tell what came of a turn."""
+        self._frontier.done(turn, event, now)
+
+    def wake_at(self) -> float | None:
+        """When time alone changes what `next` answers."""
+        return self._frontier.wake_at()
+
+    def outgoing(self) -> list[bytes]:
+        """The buffers to write now, in order: what became final, and a request for more work."""
+        buffers: list[bytes] = []
+        while self._frontier.finished:
+            ending = self._frontier.finished.popleft()
+            if isinstance(ending, Fate):
+                buffers += result_frame(self._encode(ending))
+            else:
+                buffers += frame(Kind.MOVED, ending)
+        while self._wants_more():
+            self._asked += 1
+            buffers += frame(Kind.CREDIT)
+        return buffers
+
+    def _wants_more(self) -> bool:
+        coming = self._asked * self._chunk_size
+        room = self._frontier.held + coming <= HELD_MOST
+        return not self._ended and room and self._frontier.ready + coming <= self._conc

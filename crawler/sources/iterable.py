@@ -1,0 +1,144 @@
+"""URLs from the caller's own objects: a list, a generator, an asynchronous one."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+import re
+import reprlib
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from crawler.errors import InputError
+from crawler.records import Entry, Request
+from crawler.sources.base import Mark, read_entry, show
+
+_BATCH = 1_000
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
+_END = object()
+_Step = Coroutine[Any, Any, object]
+
+
+class _ItemSource:
+    """What the two sources of objects share: items are numbered, checked and made entries."""
+
+    total_bytes: int | None = None
+    length: int | None = None
+
+    def __init__(self, name: str, first_seq: int) -> None:
+        self.name = name
+        self.first_seq = first_seq
+        self.position = 0
+
+    @property
+    def next_seq(self) -> int:
+        """The seq behind the last entry that was yielded."""
+        return self.first_seq + self.position
+
+    def mark(self) -> Mark | None:
+        """None: objects have no bytes to compare."""
+        return None
+
+    def check(self, mark: Mark) -> None:
+        """Raise InputError: nobody can say whether these are the objects that a crawl began with."""
+        raise InputError(f"{self.name} has no {mark.offset:,} bytes to compare; name the same file again.")
+
+    def _entries(self, items: Iterable[object]) -> list[Entry]:
+        entries: list[Entry] = []
+        for item in items:
+            request, problem = read_request(item)
+            seq = self.next_seq
+            self.position += 1
+            entries.append(Entry(seq, self.name, self.position, request, problem))
+        return entries
+
+
+class IterableSource(_ItemSource):
+    """URLs or Requests from any iterable; `source_line` is the ordinal, `position` counts entries.
+
+    A collection comes in batches; anything else may wait for its next item, so each comes alone. What is
+    neither a string nor a Request is an entry with a problem. Raises InputError for a lone string, TypeError
+    for what cannot be iterated over, and what the iterable raises.
+    """
+
+    def __init__(self, items: Iterable[object], *, first_seq: int = 1, name: str | None = None) -> None:
+        if isinstance(items, str | bytes | Request):
+            raise InputError("One URL was given where a list of them is expected; write [url].")
+        waits = not isinstance(items, Collection)
+        super().__init__(name or ("<iterable>" if waits else f"<{type(items).__name__}>"), first_seq)
+        if isinstance(items, Collection):
+            self.length = len(items)
+        self._batch = 1 if waits else _BATCH
+        self._items = iter(items)
+
+    def __iter__(self) -> Iterator[list[Entry]]:
+        while batch := list(itertools.islice(self._items, self._batch)):
+            yield self._entries(batch)
+
+
+class AsyncSource(_ItemSource):
+    """URLs or Requests from an asynchronous iterable, one at a time, for a reader thread.
+
+    They are pulled on `loop`, which runs in another thread; without one this source runs a loop of its own.
+    """
+
+    def __init__(
+        self,
+        items: AsyncIterable[object],
+        loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        first_seq: int = 1,
+        name: str = "<async iterable>",
+    ) -> None:
+        super().__init__(name, first_seq)
+        self._items = aiter(items)
+        self._loop = loop
+
+    def __iter__(self) -> Iterator[list[Entry]]:
+        if self._loop is not None:
+            yield from self._pulled(functools.partial(_run_on, self._loop))
+            return
+        with asyncio.Runner() as runner:
+            yield from self._pulled(runner.run)
+
+    def _pulled(self, run: Callable[[_Step], object]) -> Iterator[list[Entry]]:
+        while (item := run(_next(self._items))) is not _END:
+            yield self._entries([item])
+
+
+async def _next(items: AsyncIterator[object]) -> object:
+    return await anext(items, _END)
+
+
+def _run_on(loop: asyncio.AbstractEventLoop, step: _Step) -> object:
+    return asyncio.run_coroutine_threadsafe(step, loop).result()
+
+
+def read_request(item: object) -> tuple[Request, str | None]:
+    """The request that an object stands for, and what makes it none."""
+    if isinstance(item, str):
+        url, problem = read_entry(item.encode(errors="surrogatepass"))
+        return Request(url), problem
+    if not isinstance(item, Request):
+        return Request(_shown(item)), f"An entry is a string or a Request, and not {type(item).__name__}."
+    try:
+        msgspec.convert(msgspec.structs.asdict(item), Request)
+        msgspec.json.encode(item.extra)
+    except (TypeError, ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
+        return Request(_shown(item.url)), f"The Request cannot be sent: {error}."
+    url, problem = read_entry(item.url.encode(errors="surrogatepass"))
+    if not _TOKEN.fullmatch(item.method):
+        problem = problem or "The Request cannot be sent: its method is no token (RFC 9110 §5.6.2)."
+    return (item if url == item.url else msgspec.structs.replace(item, url=url)), problem
+
+
+def _shown(item: object) -> str:
+    text = item if isinstance(item, str) else _REPR.repr(item)
+    return show(text.encode(errors="surrogatepass"))
+
+
+_REPR = reprlib.Repr()
+_REPR.maxother = _REPR.maxstring = 2_000

@@ -1,0 +1,170 @@
+"""The SQLite file of a crawl: table `pages`, one row an entry, and table `meta`, a few texts by key.
+
+`meta` holds: schema_version, software_version, created_at (UTC), identity (JSON), mark (JSON of the input
+mark), counts (JSON, by outcome), finished (JSON), key (hex), warc_file and warc_length (the archive's
+committed end).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_type_hints
+
+from crawler.errors import FolderError
+from crawler.records import Row
+
+SCHEMA_VERSION = "1"
+COLUMNS: tuple[str, ...] = Row.__struct_fields__
+"""The columns of `pages`, in their order."""
+
+_BUSY_S = 60.0
+
+
+class Database:
+    """The one writing connection to a crawl's database, made where there is none. May raise sqlite3.Error."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
+        with self._closing_on_error():
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=FULL")
+
+    def create(self, meta: Mapping[str, str]) -> None:
+        """Make the tables and their first `meta`, in one transaction."""
+        with self._transaction():
+            self._connection.execute(f"CREATE TABLE pages ({', '.join(_definitions())})")
+            self._connection.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID")
+            self._put_meta(meta)
+
+    def meta(self) -> dict[str, str]:
+        """All of `meta`."""
+        return read_meta(self._connection)
+
+    def last_seq(self) -> int:
+        """The highest seq that is recorded; 0 where there is none."""
+        row = self._connection.execute("SELECT coalesce(max(seq), 0) FROM pages").fetchone()
+        return int(row[0])
+
+    def recorded(self, seqs: Iterable[int]) -> set[int]:
+        """Those of `seqs` that have their row already."""
+        query = "SELECT seq FROM pages WHERE seq IN (SELECT value FROM json_each(?))"
+        return {seq for (seq,) in self._connection.execute(query, (json.dumps(list(seqs)),))}
+
+    def commit(self, rows: Sequence[tuple[Any, ...]], meta: Mapping[str, str]) -> None:
+        """Insert rows and set `meta` in one transaction; returns when it is on the disk."""
+        try:
+            self._write(rows, meta)
+        except UnicodeEncodeError:
+            # A lone surrogate has no UTF-8, and one page's odd text must not cost the others.
+            self._write([tuple(map(_encodable, row)) for row in rows], meta)
+
+    def drop_indexes(self) -> None:
+        """Drop the indexes by URL: kept live, they make an insertion several times slower."""
+        for name in URL_INDEXES:
+            self._connection.execute(f"DROP INDEX IF EXISTS {name}")
+
+    def build_indexes(self) -> None:
+        """Build the indexes by URL, where they are not there."""
+        with self._transaction():
+            for name, column in URL_INDEXES.items():
+                self._connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON pages ({column})")
+
+    def close(self) -> None:
+        """Close the connection; the write-ahead log goes into the file."""
+        self._connection.close()
+
+    def _write(self, rows: Sequence[tuple[Any, ...]], meta: Mapping[str, str]) -> None:
+        with self._transaction():
+            self._connection.executemany(_INSERT, rows)
+            self._put_meta(meta)
+
+    def _put_meta(self, meta: Mapping[str, str]) -> None:
+        self._connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    @contextlib.contextmanager
+    def _closing_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._connection.close()
+            raise
+
+
+URL_INDEXES = {"pages_by_url": "url", "pages_by_final_url": "final_url"}
+
+
+def open_reading(path: Path) -> sqlite3.Connection:
+    """A connection that can only read, also while a crawl writes; FolderError where `path` is no crawl."""
+    try:
+        kind = kind_of(path)
+    except OSError as error:
+        raise FolderError(f"{path.parent} cannot be read: {error.strerror}.") from error
+    if kind != "crawl":
+        what = (
+            "its crawl.db was not made by crawler" if kind == "other" else "it holds no crawl.db with pages"
+        )
+        raise FolderError(f"{path.parent} is no crawl: {what}.")
+    return _connect_reading(path)
+
+
+def kind_of(path: Path) -> Literal["none", "crawl", "other"]:
+    """What the file at `path` is: nothing yet (missing, or no table), a crawl's database, or neither."""
+    if not path.exists():
+        return "none"
+    try:
+        with contextlib.closing(_connect_reading(path)) as connection:
+            tables = {
+                name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            }
+    except sqlite3.Error:
+        return "other"
+    if not tables:
+        return "none"
+    return "crawl" if {"pages", "meta"} <= tables else "other"
+
+
+def read_meta(connection: sqlite3.Connection) -> dict[str, str]:
+    """All of `meta`."""
+    return dict(connection.execute("SELECT key, value FROM meta"))
+
+
+def _connect_reading(path: Path) -> sqlite3.Connection:
+    # Reading in WAL mode makes a -shm file; where none can be made, nobody can write either
+    # (sqlite.org/wal.html §5).
+    frozen = not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()
+    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if frozen else ''}"
+    # Whoever drops the last reference closes it, in whatever thread; SQLite itself takes its turns.
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_S, check_same_thread=False)
+
+
+def _definitions() -> Iterator[str]:
+    hints = get_type_hints(Row)
+    for name in COLUMNS:
+        kinds = set(get_args(hints[name])) - {NoneType} or {hints[name]}
+        affinity = "INTEGER" if kinds == {int} else "REAL" if kinds == {float} else "TEXT"
+        yield f"{name} {affinity}{' PRIMARY KEY' if name == 'seq' else ''}"
+
+
+def _encodable(value: Any) -> Any:
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+_MARKS = ", ".join("?" * len(COLUMNS))
+_INSERT = f"INSERT OR IGNORE INTO pages VALUES ({_MARKS})"  # noqa: S608 - question marks are no injection

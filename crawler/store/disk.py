@@ -1,0 +1,198 @@
+"""The store on the disk: WARC files and SQLite, in the one order that leaves no row without its bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import importlib.metadata
+import json
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from crawler.errors import FolderError, StoreError
+from crawler.records import OUTCOMES, Outcome, Result
+from crawler.store.archive import FILE_BYTES, Archive
+from crawler.store.database import COLUMNS, SCHEMA_VERSION, Database, kind_of, open_reading
+from crawler.store.folder import CrawlFolder
+from crawler.store.group import Group
+from crawler.store.identity import differences, seal
+from crawler.store.limits import writing
+
+_DONE_ROWS = 10_000
+_OUTCOME = COLUMNS.index("outcome")
+
+
+class DiskStore:
+    """The store of `crawl run`: a `CrawlFolder`, opened or made, locked until `close`.
+
+    `identity` are the settings that must match those of the crawl's first run; `warcinfo` makes the gzip
+    member that begins a WARC file of a given name; `restart` empties a folder that holds a crawl. Raises
+    FolderError where the folder, its crawl or its lock do not allow that.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        identity: Mapping[str, Any],
+        warcinfo: Callable[[str], bytes],
+        restart: bool = False,
+        file_bytes: int = FILE_BYTES,
+    ) -> None:
+        self.folder = CrawlFolder(Path(folder))
+        self._archive = Archive(self.folder.warc, warcinfo=warcinfo, limit_bytes=file_bytes)
+        self._group = Group()
+        self._broken: StoreError | None = None
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.folder.release)
+            self.folder.claim()
+            with writing(self.folder.path):
+                if restart:
+                    self.folder.clear()
+                self._database = Database(self.folder.database)
+                undo.callback(self._database.close)
+                self._recover(identity)
+            undo.pop_all()
+
+    @property
+    def key(self) -> bytes:
+        """See `Store.key`."""
+        return bytes.fromhex(self._meta["key"])
+
+    @property
+    def mark(self) -> Any:
+        """See `Store.mark`."""
+        return json.loads(self._meta["mark"])
+
+    def done(self) -> Iterator[int]:
+        """See `Store.done`. The iterator has a connection of its own, so it may run in another thread."""
+        # A batch at a time: one long read would keep the write-ahead log from ever being emptied.
+        query = "SELECT seq FROM pages WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+        last, batch = 0, [(0,)] if self._done_until else []
+        with contextlib.closing(open_reading(self.folder.database)) as connection:
+            while batch:
+                batch = connection.execute(query, (last, self._done_until, _DONE_ROWS)).fetchall()
+                for (last,) in batch:
+                    yield last
+
+    def add(self, result: Result) -> None:
+        """See `Store.add`."""
+        self._group.add(result)
+
+    def due(self, now: float) -> bool:
+        """See `Store.due`."""
+        return self._group.due(now)
+
+    def commit(self, mark: Any = None, *, finished: bool = False) -> None:
+        """See `Store.commit`. After a StoreError the store is of no more use: every commit raises one."""
+        if self._broken is not None:
+            raise self._broken
+        self._broken = StoreError(
+            f"A commit to {self.folder.path} was interrupted; run the same command again, "
+            "it goes on from what was committed."
+        )
+        try:
+            with writing(self.folder.path):
+                # 1. The archive's bytes, 2. on the disk, 3. then the rows that point at them.
+                rows = self._append(self._group.take())
+                self._archive.sync()
+                self._commit(rows, mark, finished)
+        except StoreError as error:
+            self._broken = error
+            raise
+        self._broken = None
+
+    def counts(self) -> dict[Outcome, int]:
+        """See `Store.counts`."""
+        return dict(self._counts)
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._group.take()
+        try:
+            with writing(self.folder.path):
+                self._archive.close()
+                self._database.close()
+        finally:
+            self.folder.release()
+
+    def _recover(self, identity: Mapping[str, Any]) -> None:
+        """Begin the crawl, or check that it is ours and go back to what was committed."""
+        if kind_of(self.folder.database) == "none":
+            self._database.create(_first_meta(identity))
+        self._meta = self._database.meta()
+        self._refuse_another(identity)
+        self._counts: dict[Outcome, int] = json.loads(self._meta["counts"])
+        self._done_until = self._database.last_seq()
+        self._archive.cut(self._meta["warc_file"] or None, int(self._meta["warc_length"]))
+        self._database.drop_indexes()
+
+    def _refuse_another(self, identity: Mapping[str, Any]) -> None:
+        path, version = self.folder.path, self._meta["schema_version"]
+        if version != SCHEMA_VERSION:
+            raise FolderError(
+                f"{path} has schema version {version} and this program writes {SCHEMA_VERSION}; "
+                "choose another --out, or empty it with --restart."
+            )
+        changed = differences(json.loads(self._meta["identity"]), seal(identity, self.key))
+        if changed:
+            raise FolderError(
+                f"{path} holds a crawl with other settings: {'; '.join(changed)}; "
+                "give the same ones, or choose another --out, or empty it with --restart."
+            )
+
+    def _append(self, results: dict[int, Result]) -> list[tuple[Any, ...]]:
+        """The archive takes the payloads of those results that are new; returns their rows, complete."""
+        known = self._database.recorded(results) if results else set()
+        rows = []
+        for seq, result in results.items():
+            if seq in known:
+                continue
+            values = msgspec.structs.astuple(result.row)
+            if result.payload:
+                file, offset = self._archive.append(result.payload)
+                values = (*values[:-3], file, offset + result.record_at, result.record_length)
+            rows.append(values)
+        return rows
+
+    def _commit(self, rows: list[tuple[Any, ...]], mark: Any, finished: bool) -> None:
+        counts = dict(self._counts)
+        for row in rows:
+            counts[row[_OUTCOME]] += 1
+        meta = {
+            "counts": json.dumps(counts),
+            "finished": json.dumps(finished),
+            "mark": self._meta["mark"] if mark is None else json.dumps(mark),
+            "warc_file": self._archive.file or "",
+            "warc_length": str(self._archive.length),
+        }
+        self._database.commit(rows, meta)
+        self._meta |= meta
+        self._counts = counts
+
+
+def _first_meta(identity: Mapping[str, Any]) -> dict[str, str]:
+    key = secrets.token_bytes(16)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "software_version": _software_version(),
+        "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "identity": json.dumps(seal(identity, key)),
+        "key": key.hex(),
+        "mark": "null",
+        "counts": json.dumps(dict.fromkeys(OUTCOMES, 0)),
+        "finished": "false",
+        "warc_file": "",
+        "warc_length": "0",
+    }
+
+
+def _software_version() -> str:
+    try:
+        return importlib.metadata.version("crawler")
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout that was never installed
+        return "unknown"

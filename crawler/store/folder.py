@@ -1,0 +1,83 @@
+"""A crawl's folder DIR: `crawl.db`, `warc/*.warc.gz`, and the lock that one run at a time holds."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from pathlib import Path
+
+from crawler.errors import FolderError
+from crawler.store.archive import archive_files
+from crawler.store.database import kind_of
+
+
+class CrawlFolder:
+    """The places inside DIR, and who may write there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.database = path / "crawl.db"
+        self.warc = path / "warc"
+        self.spool = path / "spool"
+        self._lock_file = path / "crawl.lock"
+        self._lock: int | None = None
+
+    def claim(self) -> None:
+        """Make DIR with its parents and lock it; raises FolderError where it is not ours to write."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._refuse_strangers()
+            if not self.lock():
+                raise FolderError(
+                    f"Another run is writing to {self.path}; wait until it ends, or choose another --out."
+                )
+        except FileExistsError as error:
+            raise FolderError(f"{self.path} is a file, not a folder; choose another --out.") from error
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            raise FolderError(
+                f"{self.path} cannot hold a crawl: {error.strerror}{where}; choose another --out."
+            ) from error
+
+    def lock(self) -> bool:
+        """Take the lock of DIR unless another process has it; it ends with this process at the latest."""
+        descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        self._lock = descriptor
+        return True
+
+    def release(self) -> None:
+        """Give the lock back. The file stays: a new one under its name would be another lock."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def clear(self) -> None:
+        """Delete what a crawl has made here, and nothing else. May raise OSError."""
+        # The database goes last, and its log before it: whatever is left by a sudden end can be cleared
+        # again.
+        for path in archive_files(self.warc):
+            path.unlink()
+        with contextlib.suppress(OSError):  # somebody else's files are in there, or it is not there
+            self.warc.rmdir()
+        if self.spool.is_dir() and not self.spool.is_symlink():
+            shutil.rmtree(self.spool)
+        else:
+            self.spool.unlink(missing_ok=True)
+        for suffix in ("-wal", "-shm", ""):
+            self.database.with_name(self.database.name + suffix).unlink(missing_ok=True)
+
+    def _refuse_strangers(self) -> None:
+        """Raise FolderError where others' files are all there is: recovery and restart delete files."""
+        kind = kind_of(self.database)
+        known = {"crawl.db", "crawl.db-wal", "crawl.db-shm", "crawl.lock", "spool"}
+        if kind == "other" or (kind == "none" and not {path.name for path in self.path.iterdir()} <= known):
+            raise FolderError(
+                f"{self.path} is not empty and holds no crawl; choose an empty or a new folder."
+            )

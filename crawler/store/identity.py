@@ -1,0 +1,69 @@
+"""Whether a crawl that goes on is the one that was begun: its identity, with no secret in it.
+
+A secret is replaced by its keyed hash, so that it can be compared and never be read from the disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+_SEALED = "blake2b:"
+_ABSENT = object()
+
+# Every other field may carry a key of somebody's own naming, so it is a secret until it is known not to be.
+_PUBLIC_FIELDS = frozenset(
+    """
+    accept accept-charset accept-encoding accept-language cache-control connection content-type date dnt
+    expect from host if-match if-modified-since if-none-match if-range if-unmodified-since max-forwards origin
+    pragma prefer priority range referer save-data te upgrade-insecure-requests user-agent via
+    x-requested-with
+    """.split()  # noqa: SIM905 - forty quotes would hide the words
+)
+
+
+def seal(identity: Mapping[str, Any], key: bytes) -> dict[str, Any]:
+    """The identity as plain JSON values, its secrets hashed with `key`.
+
+    Secrets are the values of header fields that are not known to be public, and the proxy (with its
+    password).
+    """
+    sealed: dict[str, Any] = json.loads(json.dumps(dict(identity)))
+    if sealed.get("header"):
+        sealed["header"] = [
+            [name, value if name.lower() in _PUBLIC_FIELDS else _hash(value, key)]
+            for name, value in sealed["header"]
+        ]
+    if sealed.get("proxy"):
+        sealed["proxy"] = _hash(sealed["proxy"], key)
+    return sealed
+
+
+def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """Each field of two sealed identities that differs, as a phrase with both values."""
+    names = [*stored, *(name for name in asked if name not in stored)]
+    pairs = ((name, stored.get(name, _ABSENT), asked.get(name, _ABSENT)) for name in names)
+    return [f"{name} was {_show(was)} and is now {_show(now)}" for name, was, now in pairs if was != now]
+
+
+def _hash(value: str, key: bytes) -> str:
+    return (
+        _SEALED + hashlib.blake2b(value.encode("utf-8", "surrogatepass"), key=key, digest_size=16).hexdigest()
+    )
+
+
+def _show(value: Any) -> str:
+    """A value for a sentence; of a secret, just enough of its hash to tell two of them apart."""
+    if value is _ABSENT:
+        return "not set"
+    if isinstance(value, str) and value.startswith(_SEALED):
+        return f"(secret {value[len(_SEALED) :][:6]})"
+    if isinstance(value, list):
+        return "[" + ", ".join(_show_item(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _show_item(item: Any) -> str:
+    return f"{item[0]}: {_show(item[1])}" if isinstance(item, list) and len(item) == 2 else _show(item)

@@ -1,0 +1,44 @@
+"""What stopped the store from writing, as one sentence that names the limit."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from crawler.errors import StoreError
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full; make room",
+    errno.EDQUOT: "the disk quota is used up; make room",
+    errno.EFBIG: "a file has reached the size that the system allows (ulimit -f); raise it",
+    errno.EIO: "the disk reports an error; see to it",
+    errno.EROFS: "the file system is read-only; make it writable",
+    errno.EMFILE: "the process has no descriptors left (ulimit -n); raise that limit",
+    errno.ENFILE: "the system has no descriptors left (fs.file-max); raise that limit",
+}
+_SQLITE_ERRNO = {"SQLITE_FULL": errno.ENOSPC, "SQLITE_IOERR": errno.EIO, "SQLITE_READONLY": errno.EROFS}
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Map what the system and SQLite raise in writing below `folder` to StoreError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", None) or type(error).__name__
+        code = next((code for prefix, code in _SQLITE_ERRNO.items() if name.startswith(prefix)), None)
+        raise _store_error(folder, f"{error} ({name})", code) from error
+    except OSError as error:
+        name = errno.errorcode.get(error.errno or 0, "OSError")
+        raise _store_error(folder, f"{error.strerror} ({name})", error.errno) from error
+
+
+def _store_error(folder: Path, what: str, code: int | None) -> StoreError:
+    advice = _ADVICE.get(code or 0, "see to it")
+    return StoreError(
+        f"{folder} cannot be written, {what}: {advice} and run the same command again, "
+        "it goes on from what was committed."
+    )

@@ -1,0 +1,118 @@
+"""What one run has done so far, in numbers: what the display and the log lines show."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+
+from crawler.pipeline import Pipeline
+from crawler.records import Result
+
+_WINDOW_S = 5.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reading:
+    """The run at one moment. Rates are over the last five seconds, `mean_` values over the whole run.
+
+    `fraction` of the list that is final (None where its length is unknown), `eta_s` the seconds left at this pace.
+    """
+
+    elapsed_s: float
+    read: int
+    recorded: int
+    ok: int
+    pages_per_s: float
+    mean_pages_per_s: float
+    bytes_per_s: float
+    mean_page_ms: float | None
+    fraction: float | None
+    eta_s: float | None
+    outcomes: dict[str, int]
+    error_classes: dict[str, int]
+    in_hand: int
+    workers: int
+
+    @property
+    def success_rate(self) -> float | None:
+        """Pages with a 2xx status over final rows; None while there are none."""
+        return self.ok / self.recorded if self.recorded else None
+
+
+class Tally:
+    """Counts the results of one run; `clock` gives seconds that only go on."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._started = clock()
+        self._recent: deque[tuple[float, int, int]] = deque([(self._started, 0, 0)])
+        self.ok = 0
+        self._recorded = self._bytes = self._timed = 0
+        self._total_ms = 0.0
+        self._outcomes: Counter[str] = Counter()
+        self._error_classes: Counter[str] = Counter()
+
+    def add(self, results: Iterable[Result]) -> None:
+        """Count results."""
+        for result in results:
+            row = result.row
+            self._recorded += 1
+            self.ok += row.ok
+            self._bytes += row.bytes_wire or 0
+            self._outcomes[row.outcome] += 1
+            if row.error_class is not None:
+                self._error_classes[row.error_class] += 1
+            if row.total_ms is not None:
+                self._timed += 1
+                self._total_ms += row.total_ms
+
+    def read(self, pipeline: Pipeline) -> Reading:
+        """The run as it stands."""
+        now = self._clock()
+        elapsed = now - self._started
+        self._recent.append((now, self.ok, self._bytes))
+        while len(self._recent) > 2 and now - self._recent[0][0] > _WINDOW_S:
+            self._recent.popleft()
+        then, ok, count = self._recent[0]
+        span = max(now - then, 1e-3)
+        fraction = _fraction(pipeline)
+        return Reading(
+            elapsed_s=elapsed,
+            read=pipeline.read,
+            recorded=self._recorded,
+            ok=self.ok,
+            pages_per_s=(self.ok - ok) / span,
+            mean_pages_per_s=self.ok / max(elapsed, 1e-3),
+            bytes_per_s=(self._bytes - count) / span,
+            mean_page_ms=self._total_ms / self._timed if self._timed else None,
+            fraction=fraction,
+            eta_s=self._eta(fraction, _final(pipeline), elapsed),
+            outcomes=dict(self._outcomes),
+            error_classes=dict(self._error_classes.most_common()),
+            in_hand=pipeline.in_hand,
+            workers=pipeline.executor.started,
+        )
+
+    def _eta(self, fraction: float | None, final: int, elapsed: float) -> float | None:
+        """Seconds left at the pace of this run; what an earlier run did says nothing about it."""
+        if not fraction or not self._recorded:
+            return None
+        left = final / fraction - final
+        return left * elapsed / self._recorded
+
+
+def _fraction(pipeline: Pipeline) -> float | None:
+    """How much of the list is final: by entries where its length is known, else by bytes read, less what is open."""
+    source, final = pipeline.source, _final(pipeline)
+    if source.length:
+        return min(final / source.length, 1.0)
+    if source.total_bytes and pipeline.read:
+        return min(source.position / source.total_bytes, 1.0) * final / pipeline.read
+    return None
+
+
+def _final(pipeline: Pipeline) -> int:
+    """How many entries that were read are final."""
+    return pipeline.read - pipeline.in_hand - pipeline.router.waiting

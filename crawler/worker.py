@@ -1,0 +1,97 @@
+"""Being a worker: `python -P -m crawler.worker READ WRITE`, two inherited pipe ends and nothing else.
+
+The first frame says who it is and how to work; then it drives its session to the end mark. It ignores the
+terminal's interrupt (the parent decides) and takes the end of its input for the end of its parent.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+import signal
+import sys
+import time
+
+from crawler import engines
+from crawler.addresses import AddressRule
+from crawler.chunks import home_of
+from crawler.encoders import make_encoder
+from crawler.flow import FlowRules
+from crawler.frontier import Frontier, Known
+from crawler.session import Session
+from crawler.wire import Settings, read_first
+
+_IN_HAND = 4  # turns with the driver, lookups among them, as a multiple of `conc`
+
+
+def serve(read_fd: int, write_fd: int) -> None:
+    """Work for the parent at the other end of two pipes until it says that all is done, or is gone."""
+    settings = read_first(read_fd)
+    if settings is None:
+        os.close(read_fd)
+        os.close(write_fd)
+        return
+    sys.path.extend(path for path in settings.sys_path if path not in sys.path)
+    engine = engines.load(settings.config.engine)
+    pipes = (read_fd, write_fd)
+    config = settings.config
+    if engine.DRIVER == "tasks":
+        from crawler.drivers import tasks
+        from crawler.resolver import Resolver
+
+        resolver = Resolver()
+        tasks.drive(
+            make_session(settings, engine.NAME, resolver.cached),
+            functools.partial(engine.make, insecure=config.insecure, conc=config.conc),
+            resolver,
+            config.conc,
+            pipes,
+        )
+    else:
+        from crawler.drivers import threads
+        from crawler.resolver import BlockingResolver
+
+        names = BlockingResolver()
+        threads.drive(
+            make_session(settings, engine.NAME, names.cached),
+            functools.partial(engine.make, insecure=config.insecure, conc=config.conc),
+            names,
+            config.conc,
+            engine.threads(config.conc),
+            pipes,
+        )
+
+
+def make_session(settings: Settings, engine: str, known: Known) -> Session:
+    """The session that these settings ask for; `known` is what the resolver has cached."""
+    config = settings.config
+
+    @functools.lru_cache(maxsize=1 << 16)
+    def at_home(host: str) -> bool:
+        return not settings.homes or home_of(host, settings.homes) == settings.worker
+
+    rules = FlowRules(
+        config=config,
+        addresses=AddressRule(config.allow_private, config.allow_net),
+        at_home=at_home,
+        utc=time.time,
+        chance=random.random,
+        keep_decoded=settings.keep == "page",
+    )
+    frontier = Frontier(rules, known, in_hand_most=_IN_HAND * config.conc)
+    encode = make_encoder(settings.keep, config, worker=settings.worker, engine=engine)
+    return Session(frontier, encode, config.conc, config.chunk_size)
+
+
+def main() -> None:
+    """The process's own main."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    read_fd, write_fd = (int(argument) for argument in sys.argv[1:3])
+    serve(read_fd, write_fd)
+    sys.stderr.flush()
+    os._exit(0)  # every frame is written; threads that still wait for a slow site must not hold up the end
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""What tests share: a real origin server, one for each test process."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+"""Where the origin listens; nobody does on any other loopback address."""
+
+_EXTENSIONS = "subjectAltName=DNS:*.test,DNS:localhost,IP:127.0.0.1"
+
+
+class Origin:
+    """The running origin (`tests/origin.py` lists what it serves)."""
+
+    def __init__(self, port: int, tls_port: int, certificate: Path) -> None:
+        self.port = port
+        self.tls_port = tls_port
+        self.certificate = certificate
+
+    def url(self, path: str, host: str = "127.0.0.1") -> str:
+        """The URL of a path, over plain HTTP."""
+        return f"http://{host}:{self.port}{path}"
+
+    def tls_url(self, path: str, host: str = "127.0.0.1") -> str:
+        """The URL of a path, over TLS; nobody trusts its certificate, which names 127.0.0.1 and *.test."""
+        return f"https://{host}:{self.tls_port}{path}"
+
+    def ask(self, path: str) -> bytes:
+        """What the origin answers to a test's own request."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            connection.request("GET", path, headers={"Connection": "close"})
+            return connection.getresponse().read()
+
+    def hits(self, target: str) -> int:
+        """How often a path (with its query) was requested."""
+        return int(json.loads(self.ask("/_hits")).get(target, 0))
+
+    def stats(self) -> dict[str, Any]:
+        """`in_flight`, `most_in_flight`, `connections` made so far and `open`, the asking one included."""
+        stats: dict[str, Any] = json.loads(self.ask("/_stats"))
+        return stats
+
+    def release(self, key: str) -> None:
+        """Let `/hold/KEY` answer."""
+        self.ask(f"/release/{key}")
+
+
+@contextlib.contextmanager
+def running_origin(folder: Path) -> Iterator[Origin]:
+    """An origin as a child process; it ends when its standard input does."""
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    openssl = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=origin.test"
+    )
+    subprocess.run(
+        [*openssl.split(), "-addext", _EXTENSIONS, "-keyout", str(key), "-out", str(cert)],
+        check=True,
+        capture_output=True,
+    )
+    options = ["--addresses", ",".join(ADDRESSES), "--cert", str(cert), "--key", str(key)]
+    child = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("origin.py")), *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    try:
+        ports = json.loads(child.stdout.readline())
+        yield Origin(ports["port"], ports["tls_port"], cert)
+    finally:
+        child.stdin.close()
+        try:
+            child.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait(timeout=10)
+        child.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
+    """The origin server, for as long as this test process lives."""
+    with running_origin(tmp_path_factory.mktemp("origin")) as running:
+        yield running

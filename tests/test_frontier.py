@@ -1,0 +1,114 @@
+"""The frontier: many flows at once, scheduled by politeness, on a fake clock."""
+
+from __future__ import annotations
+
+import asyncio
+
+from scripted import PUBLIC, World, answer, failure, state
+
+from crawler.config import CrawlConfig
+from crawler.exchange import Addresses, Exchange, Resolve
+from crawler.flow import Fate
+from crawler.frontier import Frontier, Known
+from crawler.records import FlowState
+
+
+def nothing_known(host: str) -> None:
+    return None
+
+
+def make(world: World, config: CrawlConfig | None = None, known: Known = nothing_known, in_hand: int = 64) -> Frontier:
+    return Frontier(world.rules(config), known, in_hand)
+
+
+def test_every_entry_ends_once() -> None:
+    """Whatever happens to them on the way, as many fates come out as entries went in, one each."""
+    world = World(
+        {
+            "http://a.com/1": [answer()],
+            "http://a.com/2": [failure("reset"), answer(503), answer()],
+            "http://b.com/1": [answer(302, (("Location", "http://a.com/1"),))],
+            "http://c.com/1": [failure("tls")],
+        }
+    )
+    frontier = make(world, CrawlConfig(per_host=1))
+    frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
+    endings = world.drain(frontier)
+
+    assert [1, 2, 3, 4] == sorted(ending.state.seq for ending in endings if isinstance(ending, Fate))
+    assert (0, None, 0) == (frontier.held, frontier.next(world.now), frontier.ready)
+
+
+def test_a_host_never_has_more_in_flight_than_its_limit() -> None:
+    """Also through redirects: an exchange holds a slot of the host that it talks to, and only of that one."""
+    world = World({f"http://{h}.com/{n}": [answer(302, (("Location", f"http://z.com/{h}{n}"),))] for h in "abc" for n in range(5)})
+    world._pages |= {f"http://z.com/{h}{n}": [answer()] for h in "abc" for n in range(5)}
+    frontier = make(world, CrawlConfig(per_host=2))
+    frontier.add(state(url, seq) for seq, url in enumerate(list(world._pages)[:15], 1))
+
+    flying = []
+    most: dict[str, int] = {}
+    while frontier.held:
+        while (turn := frontier.next(world.now)) is not None:
+            flying.append(turn)
+        hosts = [turn.action.host for turn in flying if isinstance(turn.action, Exchange)]
+        most |= {host: max(most.get(host, 0), hosts.count(host)) for host in hosts}
+        turn = flying.pop(0)
+        frontier.done(turn, world.do(turn.action), world.now)
+
+    assert {"a.com": 2, "b.com": 2, "c.com": 2, "z.com": 2} == most
+
+
+def test_a_wait_holds_neither_slot_nor_hand() -> None:
+    """While one entry of a host waits for its retry, the next one goes, even with one slot."""
+    world = World({"http://a.com/1": [failure("reset"), answer()], "http://a.com/2": [answer()]})
+    frontier = make(world, CrawlConfig(per_host=1), in_hand=1)
+    frontier.add([state("http://a.com/1", 1), state("http://a.com/2", 2)])
+    endings = world.drain(frontier)
+
+    assert [2, 1] == [ending.state.seq for ending in endings]
+    assert 1_000.5 == world.now
+
+
+def test_what_is_known_is_not_asked() -> None:
+    """A host whose addresses are cached goes straight to its exchange."""
+    world = World({"http://a.com/1": [answer()]})
+    frontier = make(world, known=lambda host: Addresses((PUBLIC,)))
+    frontier.add([state("http://a.com/1")])
+    turn = frontier.next(world.now)
+
+    assert turn is not None
+    assert isinstance(turn.action, Exchange)
+
+
+def test_hands_are_bounded() -> None:
+    """However many entries could go, the driver gets no more turns at once than it said."""
+    world = World({f"http://h{n}.com/": [answer()] for n in range(50)})
+    frontier = make(world, in_hand=8)
+    frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
+    turns = [turn for _ in range(50) if (turn := frontier.next(world.now)) is not None]
+
+    assert [Resolve] * 8 == [type(turn.action) for turn in turns]
+
+
+def test_waiting_entries_are_no_tasks() -> None:
+    """20,000 entries of one host are parked states: no generator, no task, two turns."""
+    world = World({f"http://a.com/{n}": [answer()] for n in range(20_000)})
+    frontier = make(world, CrawlConfig(per_host=2))
+    frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
+    turns = [turn for _ in range(100) if (turn := frontier.next(world.now)) is not None]
+
+    assert (2, 20_000) == (len(turns), frontier.held)
+    slot = frontier._politeness._slots["a.com"]
+    assert {FlowState} == {type(item) for item in slot.queue}
+
+
+async def test_the_frontier_needs_no_loop() -> None:
+    """It is pure: driving it inside a running loop makes no task."""
+    before = len(asyncio.all_tasks())
+    world = World({"http://a.com/1": [answer()]})
+    frontier = make(world)
+    frontier.add([state("http://a.com/1")])
+
+    assert 1 == len(world.drain(frontier))
+    assert before == len(asyncio.all_tasks())

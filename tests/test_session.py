@@ -1,0 +1,117 @@
+"""The session: a worker's conversation with its parent, without a pipe."""
+
+from __future__ import annotations
+
+from scripted import World, answer, failure, state
+
+from crawler.config import CrawlConfig
+from crawler.flow import Fate
+from crawler.frontier import Frontier
+from crawler.records import Chunk, FlowState, Result, Row
+from crawler.session import HELD_MOST, Session
+from crawler.wire import Frame, FrameReader, Kind, frame, read_result, read_state
+
+
+def encode(fate: Fate) -> Result:
+    entry = fate.state
+    return Result(Row(entry.seq, entry.source, entry.source_line, entry.url, entry.target, entry.host, fate.outcome))
+
+
+def make(world: World, *, conc: int = 4, chunk_size: int = 10, per_host: int = 4, foreign: str = "") -> Session:
+    rules = world.rules(CrawlConfig(per_host=per_host), at_home=lambda host: host != foreign)
+    return Session(Frontier(rules, lambda host: None, 4 * conc), encode, conc, chunk_size)
+
+
+def said(session: Session) -> list[Frame]:
+    return list(FrameReader().feed(b"".join(session.outgoing())))
+
+
+def chunk(*states: FlowState) -> Frame:
+    return next(FrameReader().feed(b"".join(frame(Kind.CHUNK, Chunk(1, states)))))
+
+
+END = Frame(Kind.END, b"", b"")
+
+
+def work(session: Session, world: World) -> None:
+    while (turn := session.next(world.now)) is not None:
+        session.done(turn, world.do(turn.action), world.now)
+
+
+def test_the_first_thing_said_is_a_credit() -> None:
+    """A worker asks for work by itself, once."""
+    session = make(World({}))
+
+    assert [Kind.CREDIT] == [message.kind for message in said(session)]
+    assert [] == said(session)
+
+
+def test_the_next_chunk_is_asked_for_before_the_last_drains() -> None:
+    """As long as more than `conc` entries could go, nothing is asked; then at once, with that many still to do."""
+    world = World({f"http://h{n}.com/": [answer()] for n in range(10)})
+    session = make(world, conc=4)
+    said(session)
+    session.receive(chunk(*(state(url, seq) for seq, url in enumerate(world._pages, 1))))
+    done = 0
+    while not (messages := [m for m in said(session) if m.kind is Kind.CREDIT]):
+        turn = session.next(world.now)
+        assert turn is not None
+        session.done(turn, world.do(turn.action), world.now)
+        done += 1
+
+    assert 1 == len(messages)
+    assert session.next(world.now) is not None
+
+
+def test_a_slow_host_does_not_starve_the_rest() -> None:
+    """Entries that must wait for their host do not count as work: more is asked for, up to a bound."""
+    world = World({f"http://slow.com/{n}": [answer()] for n in range(1_000)})
+    session = make(world, chunk_size=1_000, per_host=1)
+    credits = sum(message.kind is Kind.CREDIT for message in said(session))
+    for n in range(100):
+        if not credits:
+            break
+        credits -= 1
+        session.receive(chunk(*(state(f"http://slow.com/{n}", n) for n in range(1_000))))
+        credits += sum(message.kind is Kind.CREDIT for message in said(session))
+
+    assert HELD_MOST // 1_000 <= n <= HELD_MOST // 1_000 + 1
+
+
+def test_every_entry_is_reported_then_the_session_is_finished() -> None:
+    """Fates become RESULT frames, redirects to another worker's host MOVED frames, and after END there is an end."""
+    world = World(
+        {"http://a.com/": [answer()], "http://b.com/": [failure("tls")], "http://c.com/": [answer(302, (("Location", "http://z.com/"),))]}
+    )
+    session = make(world, foreign="z.com")
+    session.receive(chunk(*(state(url, seq) for seq, url in enumerate(world._pages, 1))))
+    work(session, world)
+    session.receive(END)
+    messages = said(session)
+
+    results = {read_result(m).row.seq: read_result(m).row.outcome for m in messages if m.kind is Kind.RESULT}
+    assert {1: "fetched", 2: "failed"} == results
+    assert ["http://z.com/"] == [read_state(m).target for m in messages if m.kind is Kind.MOVED]
+    assert session.finished
+
+
+def test_it_is_not_finished_while_an_entry_is_open() -> None:
+    """The end mark waits for what is held."""
+    world = World({"http://a.com/": [answer()]})
+    session = make(world)
+    session.receive(chunk(state("http://a.com/")))
+    session.receive(END)
+
+    assert not session.finished
+    work(session, world)
+    assert session.finished
+
+
+def test_a_session_without_a_parent_does_nothing_more() -> None:
+    """What nobody would record is not fetched."""
+    world = World({"http://a.com/": [answer()]})
+    session = make(world)
+    session.receive(chunk(state("http://a.com/")))
+    session.abort()
+
+    assert (None, True) == (session.next(world.now), session.finished)
