@@ -72,7 +72,7 @@ _ISATAP = (0x0000_5EFE, 0x0200_5EFE)  # RFC 5214 §6.1
 
 
 class AddressRule:
-    """Which addresses may be connected to; raises ValueError where `allow_net` has no networks (`10.0.0.0/8`)."""
+    """Which addresses may be connected to. Raises ValueError for an `allow_net` that is no network."""
 
     def __init__(self, allow_private: bool = False, allow_net: tuple[str, ...] = ()) -> None:
         self._allow_private = allow_private
@@ -83,8 +83,8 @@ class AddressRule:
         """Why `address` is refused, as a phrase, or None.
 
         An IPv4 address within an IPv6 one (mapped, compatible, translated, NAT64, 6to4, Teredo, ISATAP) is
-        judged too: refused like itself, and opened where `allow_net` holds it. `allow_private` opens all that is
-        an address; what is none, and one with a zone id, is always refused.
+        judged too: refused like itself, and opened where `allow_net` holds it. `allow_private` opens all that
+        is an address; what is none, and one with a zone id, is always refused.
         """
         return self._judged(address)
 
@@ -143,7 +143,7 @@ def _embedded(address: IPv6Address) -> Iterator[IPv4Address]:
 
 
 def _local_nat64(number: int) -> IPv4Address:
-    """RFC 6052 §2.2: behind a /48 the address goes around bits 64 to 71, zeros follow; else it is last (/96)."""
+    """RFC 6052 §2.2: behind a /48 the address goes around bits 64 to 71, zeros follow; else it is last."""
     if number & 0xFF_FFFF_FFFF:
         return IPv4Address(number & 0xFFFF_FFFF)
     return IPv4Address((number >> 64 & 0xFFFF) << 16 | (number >> 40 & 0xFFFF))

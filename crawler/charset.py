@@ -114,14 +114,11 @@ def _attributes(start: bytes, at: int) -> tuple[dict[bytes, bytes], int]:
         if start.startswith(b"=", at):
             given = _VALUE.match(start, at)
             if given is None:
-                break
+                return {}, len(start)
             at, value = given.end(), given[1] or given[2] or given[3] or b""
         found.setdefault(name[1].lower(), value.lower())
-    else:
-        end = start.find(b">", at)
-        if end >= 0:
-            return found, end
-    return {}, len(start)
+    end = start.find(b">", at)
+    return (found, end) if end >= 0 else ({}, len(start))
 
 
 def _meta(attributes: dict[bytes, bytes]) -> str | None:

@@ -83,7 +83,7 @@ class Seen:
         return found
 
     def _spill_recent(self) -> None:
-        """Make a run of the recent ones; merge until each run is twice as long as the next, so they stay few."""
+        """Make a run of the recent ones; merge until each is twice as long as the next: they stay few."""
         import numpy as np
 
         hashes = np.fromiter(self._recent.keys(), dtype=np.uint64, count=len(self._recent))

@@ -29,29 +29,26 @@ class Intake:
         """The entries to fetch, and the results of those that end here: invalid, denied by scheme, duplicate."""
         states: list[FlowState] = []
         results: list[Result] = []
+        done = {entry.seq for entry in entries if self._is_done(entry.seq)}
         for entry in entries:
             try:
                 states.append(self._state(entry))
             except urls.UrlError as error:
-                if not self._is_done(entry.seq):
-                    results.append(_refused(entry, error))
-        return self._fresh(states, results), results
-
-    def _fresh(self, states: list[FlowState], results: list[Result]) -> list[FlowState]:
-        """The states that are neither done nor a duplicate; the duplicates' rows go to `results`."""
-        firsts = [0] * len(states)
-        if self._seen is not None and states:
-            prints = [fingerprint(self._key, state.method, state.target, state.body) for state in states]
-            firsts = self._seen.admit(prints, [state.seq for state in states])
+                results.append(_refused(entry, error))
         fresh: list[FlowState] = []
-        for state, first in zip(states, firsts, strict=True):
-            if self._is_done(state.seq):
-                continue
+        for state, first in zip(states, self._firsts(states), strict=True):
             if first:
                 results.append(_duplicate(state, first))
-            else:
+            elif state.seq not in done:
                 fresh.append(state)
-        return fresh
+        return fresh, [result for result in results if result.row.seq not in done]
+
+    def _firsts(self, states: list[FlowState]) -> list[int]:
+        """For each state the seq of the same request before it, or 0."""
+        if self._seen is None:
+            return [0] * len(states)
+        prints = [fingerprint(self._key, state.method, state.target, state.body) for state in states]
+        return self._seen.admit(prints, [state.seq for state in states])
 
     def _state(self, entry: Entry) -> FlowState:
         request = entry.request
@@ -73,6 +70,7 @@ class Intake:
         )
 
     def _is_done(self, seq: int) -> bool:
+        """Whether an entry has its row already; to be asked in ascending order."""
         while self._next_done and self._next_done < seq:
             self._next_done = next(self._done, 0)
         return self._next_done == seq

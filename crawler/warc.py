@@ -96,8 +96,8 @@ def request(
 ) -> bytes:
     """The record of the request that brought the response whose id is `concurrent_to` (WARC 1.1 §6.4).
 
-    Host and Content-Length, which the engine adds, are added where `headers` lacks them. The values of
-    Authorization, Proxy-Authorization, Cookie and of the fields named in `redact` (lower case) are `[redacted]`.
+    Host and Content-Length, which the engine adds, are added where `headers` lacks them. `[redacted]` stands
+    for the values of Authorization, Proxy-Authorization, Cookie and the fields named in `redact` (lowercase).
     """
     about = (
         ("WARC-Target-URI", _ascii_url(url)),

@@ -435,8 +435,8 @@ async def _serve(
             call = await _read_call(site, reader, writer, number)
             await _answer(call)
             closing = call.header("connection").lower() == "close"
-    except (HangUpError, OSError, asyncio.IncompleteReadError):
-        pass
+    except (HangUpError, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        pass  # cancelled: the origin ends
     finally:
         site.open -= 1
         writer.close()

@@ -62,7 +62,7 @@ def small_crawl(folder: Path) -> Path:
         result(
             2, "site.test/old", text,
             final_url="http://www.site.test/new", host="www.site.test",
-            redirects='[{"url": "http://site.test/old"}]', http_version="HTTP/1.1", **later,
+            redirects='[{"url": "http://site.test/old"}]', http_version="1.1", **later,
         ),
         result(3, "http://site.test/busy", member(b"busy", TEXT_HEADERS, 503), status=503),
         result(

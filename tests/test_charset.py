@@ -55,6 +55,7 @@ def test_content_type_parameter(content_type: str, expected: str | None) -> None
         (b"<a title='<meta charset=gbk>'><meta charset=utf-8>", "utf-8"),
         (b'<a title="<meta charset=gbk>', None),
         (b"</meta charset=gbk><?x <meta charset=gbk><meta charset=utf-8>", "utf-8"),
+        (b"<script async></script><meta hidden charset=gbk>", "gbk"),
         (b"<metadata charset=gbk>", None),
         (b"<meta charset=gbk", None),
         (b"< meta charset=gbk>", None),

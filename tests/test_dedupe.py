@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.dedupe import Seen, fingerprint
@@ -14,6 +14,7 @@ _KEY = b"k" * 16
 _HASHES = st.integers(0, 30) | st.integers(2**64 - 30, 2**64 - 1) | st.integers(0, 2**64 - 1)
 
 
+@settings(deadline=None)  # the first spill imports numpy
 @given(
     batches=st.lists(st.lists(_HASHES, max_size=20), max_size=20),
     spill=st.integers(1, 50),

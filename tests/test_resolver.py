@@ -50,11 +50,11 @@ class Clock:
 def make(request: pytest.FixtureRequest) -> Callable[..., tuple[Resolver | BlockingResolver, Ask]]:
     """Makes either resolver over fake names, with a function that asks it."""
 
-    def build(names: FakeNames, **settings: object) -> tuple[Resolver | BlockingResolver, Ask]:
+    def build(fake: FakeNames, **settings: object) -> tuple[Resolver | BlockingResolver, Ask]:
         if request.param == "threads":
-            blocking = BlockingResolver(names, **settings)  # type: ignore[arg-type]
+            blocking = BlockingResolver(fake, **settings)  # type: ignore[arg-type]
             return blocking, blocking.resolve
-        resolver = Resolver(names.later, **settings)  # type: ignore[arg-type]
+        resolver = Resolver(fake.later, **settings)  # type: ignore[arg-type]
         return resolver, lambda host: asyncio.run(resolver.resolve(host))
 
     return build
@@ -123,7 +123,7 @@ def test_remembers_the_recently_used(make: Make) -> None:
     ],
 )
 def test_errors(make: Make, error: Exception, error_class: str, message: str) -> None:
-    """What a lookup raises is a Failure of one line, of class dns, or local where this machine ran out; unsent."""
+    """What a lookup raises is a Failure of one line: dns, or local where this machine ran out."""
     _, ask = make(FakeNames({"a.com": error}))
     assert Failure(error_class, message, sent=False) == ask("a.com")  # type: ignore[arg-type]
 
@@ -209,7 +209,7 @@ async def test_deadline() -> None:
 
 
 def test_blocking_deadline() -> None:
-    """A thread's lookup that does not end is a failure for all who wait, and what it brings later is dropped."""
+    """A thread's lookup that does not end is a failure for all who wait; what it brings later is dropped."""
     opened = threading.Event()
 
     def lookup(host: str) -> list[str]:

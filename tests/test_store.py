@@ -139,6 +139,19 @@ class TestEveryStore:
         store.close()
 
 
+def test_memory_rows_point_at_their_records() -> None:
+    """The fake fills the same columns: a row of it points at its own record, too."""
+    store = MemoryStore()
+    store.add(result(1, b"..first"))
+    store.add(result(2, b"..second"))
+    store.commit()
+    row = store.rows[2]
+
+    assert row.warc_offset is not None
+    assert row.warc_length is not None
+    assert b"second" == store.archive[row.warc_offset : row.warc_offset + row.warc_length]
+
+
 class TestGroup:
     @pytest.mark.parametrize(
         ("results", "due"),
@@ -565,7 +578,8 @@ class TestFolder:
         others = [out / "report.html", out / "warc" / "notes.txt", out / "warc" / "mine.warc.gz"]
         for path in others:
             path.write_text("keep")
-        (out / "spool").write_text("standard input")
+        (out / "spool").mkdir()
+        (out / "spool" / "stdin").write_text("standard input")
         with contextlib.closing(open_disk(out, restart=True, identity={"max_body": 1})) as store:
             assert (None, [], 0) == (store.mark, list(store.done()), store.counts()["fetched"])
             assert key != store.key

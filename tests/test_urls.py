@@ -10,8 +10,8 @@ from crawler import urls
 from crawler.urls import Url, UrlError
 
 _PIECES = st.sampled_from(
-    ["http://", "https:", "//", "example.com", "ß.de", "①", ":80", ":", "@", "u:p", "%41", "%00", "[::1]", "/",
-     "..", "?", "#", "a b", "\t", "\u202e", "xn--", "\\", "1.2", "0x7f", "é"]
+    ["http://", "https:", "//", "example.com", "ß.de", "①", ":80", ":", "@", "u:p", "%41", "%00", "[::1]",
+     "/", "..", "?", "#", "a b", "\t", "\u202e", "xn--", "\\", "1.2", "0x7f", "é"]
 )  # fmt: skip
 _TEXTS = st.text() | st.lists(_PIECES, max_size=8).map("".join)
 

@@ -77,9 +77,9 @@ def read_by_fastwarc(data: bytes) -> list[tuple[str, str | None, bytes]]:
     for record in fastwarc.warc.ArchiveIterator(io.BytesIO(data), parse_http=False):
         record.freeze()
         assert record.verify_block_digest()
+        record.parse_http()
         if "WARC-Payload-Digest" in record.headers:
             assert record.verify_payload_digest()
-        record.parse_http()
         url = record.headers.get("WARC-Target-URI")
         found.append((record.headers["WARC-Type"], url, record.reader.read()))
     return found
@@ -288,7 +288,7 @@ def test_damaged_record(at: int, flip: int) -> None:
 )
 def test_no_record(member: bytes) -> None:
     """What is not one whole record in one gzip member is refused."""
-    with pytest.raises(ValueError, match="record|Content-Length|int|utf-8"):
+    with pytest.raises(ValueError, match=r"record|int\(|utf-8"):
         warc.read_record(member)
 
 

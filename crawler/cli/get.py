@@ -51,9 +51,9 @@ def _why_empty(page: Page) -> str:
 
 
 def _head(page: Page) -> str:
-    """The head as HTTP/1.1 writes it, safe to print."""
+    """The head in the form of HTTP/1.1, without its reason phrase, safe to print."""
     fields = (f"{name}: {value}" for name, value in page.headers)
-    return "\n".join(map(printable, (f"{page.row.http_version or 'HTTP/1.1'} {page.status}", *fields)))
+    return "\n".join(map(printable, (f"HTTP/{page.row.http_version or '1.1'} {page.status}", *fields)))
 
 
 def _save(body: bytes, file: Path) -> None:

@@ -1,7 +1,7 @@
 """Exchanges by aiohttp, side by side on one event loop.
 
-aiohttp's own comforts are off, one by one: cookies, redirects, decoding, time limits, the limit of connections,
-its resend and its rewriting of URLs. What is needed of them is done here as for every engine.
+aiohttp's own comforts are off, one by one: cookies, redirects, decoding, time limits, the limit of
+connections, its resend and its rewriting of URLs. What is needed of them is done here as for every engine.
 """
 
 from __future__ import annotations
@@ -277,7 +277,7 @@ class _Connector(aiohttp.TCPConnector):
             use_dns_cache=False,
             socket_factory=_socket_for,
         )
-        self._factory = functools.partial[ResponseHandler](_Line, loop=self._loop)
+        self._factory = cast(Any, functools.partial(_Line, loop=self._loop))
         self._idle_hosts = idle_hosts
 
     async def _create_connection(self, *args: Any) -> ResponseHandler:

@@ -61,7 +61,7 @@ def connect_fault(error: OSError, *, tls: bool) -> Fault:
 
 def broken_fault(error: BaseException, *, in_body: bool) -> Fault:
     """Why a connection that stood gave no whole answer; `in_body`: the head had come."""
-    number = error.errno if isinstance(error, OSError) else None
+    number = error.errno if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else None
     if number in _LOCAL_ERRORS:
         return "local", os.strerror(number)
     if number == errno.ETIMEDOUT:

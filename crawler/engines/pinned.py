@@ -1,7 +1,7 @@
 """urllib3's connections for `blocking.py`: they go only where the exchange says, and read heads strictly.
 
-http.client takes the end of the input for the end of the head, an early hint for the answer, and for a field line
-whatever the email parser can make of it. Here a head is what RFC 9112 says, or an HTTPException.
+http.client takes the end of the input for the end of the head, an early hint for the answer, and for a field
+line whatever the email parser can make of it. Here a head is what RFC 9112 says, or an HTTPException.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 import http.client
 import re
 import socket
+import ssl
 import threading
 import time
 from typing import IO, Any, cast
 
+from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from crawler.engines.http1 import LINE_BYTES
+from crawler.engines.http1 import LINE_BYTES, authority_and_target, late_fault
 from crawler.engines.watchdog import Leash, Watchdog
+from crawler.exchange import Exchange, Timings
 
 _FIELD_LINE = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:|[ \t])[^\0\r\n]*\r?\n|\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
@@ -26,22 +29,38 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 class Line:
     """What one exchange tells its connection, and what that finds out for it.
 
-    `phase` is `connect`, `tls`, `head` or `body`; times are in seconds on the clock of `time.monotonic`.
+    `phase` is `connect`, `tls` or `sent`; `head` the final one, once it came.
     """
 
-    def __init__(self, addresses: tuple[str, ...], target: str, connect_until: float, watchdog: Watchdog) -> None:
-        self.addresses = addresses
-        self.target = target
-        self.connect_until = connect_until
+    def __init__(self, exchange: Exchange, watchdog: Watchdog) -> None:
+        self.exchange = exchange
         self.watchdog = watchdog
         self.leash = Leash()
+        self.started = time.monotonic()
+        self.deadline = self.started + exchange.time_s
+        self.connect_until = self.started + min(exchange.time_s, exchange.connect_s)
         self.phase = "connect"
         self.fresh = False
-        self.sent = False
         self.ip: str | None = None
         self.connect_ms: float | None = None
         self.tls_ms: float | None = None
-        self.deadline = connect_until
+        self.ttfb_ms: float | None = None
+        self.head: http.client.HTTPResponse | None = None
+        watchdog.allow(self.leash, self.connect_until, ("timeout", "connect timed out"))
+
+    def heed_speed(self) -> None:
+        """Set the limit anew, by what the body has brought."""
+        stalls_at = self.exchange.body.stalls_at(time.monotonic())
+        verdict = late_fault(self.exchange, stalled=stalls_at < self.deadline)
+        self.watchdog.allow(self.leash, min(stalls_at, self.deadline), verdict)
+
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the exchange began."""
+        return (time.monotonic() - self.started) * 1000
+
+    def timings(self) -> Timings:
+        """What is known of the phases so far."""
+        return Timings(self.connect_ms, self.tls_ms, self.ttfb_ms, self.elapsed_ms())
 
 
 class _Current(threading.local):
@@ -67,7 +86,7 @@ class _HeadReader:
         line = self._source.readline(limit)
         if not line.endswith(b"\n"):
             if len(line) < limit:
-                raise http.client.RemoteDisconnected
+                raise http.client.RemoteDisconnected("closed in the head")
             return line  # too long: http.client says so
         if self._in_fields and not _FIELD_LINE.fullmatch(line):
             raise MalformedError("a line that is no header field")
@@ -92,6 +111,7 @@ class _Response(http.client.HTTPResponse):
             if self.fp is not None:
                 self.fp = source
         self._check_framing()
+        CURRENT.line.head = self
 
     def _check_framing(self) -> None:
         """Raise MalformedError where it is not one of RFC 9112 §6.3."""
@@ -123,38 +143,68 @@ class _Connection(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         line = CURRENT.line
-        line.fresh = True
+        line.fresh, line.phase = True, "connect"
         started = time.monotonic()
         sock = _connected(line, self.port)
-        line.watchdog.hold(line.leash, sock)
         line.connect_ms = (time.monotonic() - started) * 1000
-        line.phase = "tls"
+        line.ip, line.phase = sock.getpeername()[0], "tls"
+        line.watchdog.hold(line.leash, sock)
         return sock
 
-    def putrequest(
-        self, method: str, url: str, skip_host: bool = False, skip_accept_encoding: bool = False
-    ) -> None:
+    def putrequest(self, method: str, *_url: Any, skip_host: bool = False, **_more: Any) -> None:
+        """Begin a request, with the target as it stands in the URL: urllib3 would quote it its own way."""
         line = CURRENT.line
         if not line.fresh:
+            line.ip = self.sock.getpeername()[0]
             line.watchdog.hold(line.leash, self.sock)
-        line.ip = self.sock.getpeername()[0]
-        line.phase, line.sent = "head", True
-        # The target as it stands in the URL: urllib3 would quote it its own way.
-        super().putrequest(method, line.target, skip_host=skip_host, skip_accept_encoding=True)
+        line.phase = "sent"
+        line.watchdog.allow(line.leash, line.deadline, late_fault(line.exchange, stalled=False))
+        _, target = authority_and_target(line.exchange.url)
+        super().putrequest(method, target, skip_host=skip_host, skip_accept_encoding=True)
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
     def connect(self) -> None:
+        started = time.monotonic()
         super().connect()
         line = CURRENT.line
-        connected = (line.connect_ms or 0.0) / 1000
-        line.tls_ms = connected
+        line.tls_ms = (time.monotonic() - started) * 1000 - (line.connect_ms or 0.0)
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+    def _validate_conn(self, conn: Any) -> None:
+        """Connect, before anything is sent; urllib3 would warn of each certificate that is not checked."""
+        if conn.is_closed:
+            conn.connect()
+
+
+class _TlsPool(_Pool, HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class PinnedAdapter(HTTPAdapter):
+    """requests' adapter over these connections: `conc` in flight, idle ones to `conc` hosts at most."""
+
+    def __init__(self, context: ssl.SSLContext, conc: int) -> None:
+        self._context = context
+        super().__init__(pool_connections=conc, pool_maxsize=conc)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pools; the TLS settings are one context for all of them."""
+        super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
+        """Leave the context as it is: requests would load its own roots anew for each connection."""
 
 
 def _connected(line: Line, port: int) -> socket.socket:
     """A socket to the first address that answers; each gets its share of the time that is left."""
+    addresses = line.exchange.addresses
     failure: OSError = TimeoutError()
-    for left, address in zip(range(len(line.addresses), 0, -1), line.addresses, strict=True):
+    for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
         time_s = (line.connect_until - time.monotonic()) / left
         try:
             sock = socket.create_connection((address, port), max(time_s, 0.001))

@@ -1,4 +1,4 @@
-"""Time limits for threads that block: a socket's own timeout starts anew with each byte, so a drip evades it."""
+"""Time limits for threads that block: a socket's own starts anew with each byte, so a drip evades it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Leash:
 class Watchdog:
     """A thread that shuts down the connection of each exchange whose time is up.
 
-    It holds duplicates of the descriptors: one that its owner has closed may be another connection's by then, and a
-    TLS handshake takes the socket away from the one that began it.
+    It holds duplicates of the descriptors: one that its owner has closed may be another connection's by then,
+    and a TLS handshake takes the socket away from whoever began it.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Watchdog:
 
     def allow(self, leash: Leash, until: float, verdict: Fault) -> None:
         """Let an exchange run until this time (`time.monotonic`), then end it as `verdict`."""
-        if until == leash.until:
+        if (until, verdict) == (leash.until, leash.verdict):
             return
         with self._changed:
             leash.until, leash.verdict = until, verdict
