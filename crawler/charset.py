@@ -17,12 +17,8 @@ _PARAMETER = re.compile(r'(?<=[;\s])([^\s;="]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;,\s]
 _TAG = re.compile(rb"</?([a-zA-Z][^\t\n\f\r />]*)")
 _NAME = re.compile(rb"[\t\n\f\r /]*([^\t\n\f\r />][^\t\n\f\r />=]*)[\t\n\f\r ]*")
 _VALUE = re.compile(rb"""=[\t\n\f\r ]*(?:"([^"]*)"|'([^']*)'|((?!["'])[^\t\n\f\r >]*))""")
-_CONTENT = re.compile(
-    rb"""charset[\t\n\f\r ]*=[\t\n\f\r ]*(?:"([^"]*)"|'([^']*)'|((?!["'])[^\t\n\f\r ;]+))"""
-)
-_XML = re.compile(
-    rb"""<\?xml[^>]*?encoding[\x00-\x20]*=[\x00-\x20]*(?:"([^">\x00-\x20]*)"|'([^'>\x00-\x20]*)')"""
-)
+_CONTENT = re.compile(rb"""charset[\t\n\f\r ]*=[\t\n\f\r ]*(?:"([^"]*)"|'([^']*)'|((?!["'])[^\t\n\f\r ;]+))""")
+_XML = re.compile(rb"""<\?xml[^>]*?encoding[\x00-\x20]*=[\x00-\x20]*(?:"([^">\x00-\x20]*)"|'([^'>\x00-\x20]*)')""")
 
 
 def charset_of(headers: Headers, body_start: bytes) -> str | None:

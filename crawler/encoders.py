@@ -16,8 +16,8 @@ from crawler.body import Body
 from crawler.charset import charset_of
 from crawler.config import CrawlConfig
 from crawler.flow import Fate
-from crawler.records import Hop, Result, Row
-from crawler.wire import Keep
+from crawler.headers import is_public
+from crawler.records import Headers, Hop, Keep, Result, Row
 
 Encoder = Callable[[Fate], Result]
 
@@ -26,18 +26,22 @@ _FIELD_LENGTH = 1000  # characters of a server's header field that a row keeps
 
 def make_encoder(keep: Keep, config: CrawlConfig, *, worker: int, engine: str) -> Encoder:
     """The encoder that a sink asks for: `archive` (WARC records), `page` (the decoded body) or `row` (nothing)."""
-    # What the user gave for this run may be a secret under any name: it is sent, not archived.
-    redact = frozenset(name.lower() for name, _ in config.header)
+    secret = _secret(config.header)
 
     def encode(fate: Fate) -> Result:
         row = _row(fate, worker, engine)
         if keep == "page" and fate.body is not None:
             return Result(row, fate.body.decoded, headers=fate.body.headers)
         if keep == "archive" and (fate.body is not None or fate.state.hops):
-            return _archived(fate, row, redact)
+            return _archived(fate, row, secret | _secret(fate.state.headers))
         return Result(row)
 
     return encode
+
+
+def _secret(own: Headers) -> frozenset[str]:
+    """Which of the user's own fields are sent but not archived: all that may be a secret, under whatever name."""
+    return frozenset(name.lower() for name, _ in own if not is_public(name))
 
 
 def _archived(fate: Fate, row: Row, redact: frozenset[str]) -> Result:

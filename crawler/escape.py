@@ -6,9 +6,7 @@ import re
 
 # C0, DEL and C1 controls (ECMA-48), line and paragraph separators, invisible spaces, the bidirectional
 # controls (Unicode UAX #9 §2: "Trojan Source"), and lone surrogates, which no output encoding can carry.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-)
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _FORMULA_STARTS = ("=", "+", "-", "@")
 
 

@@ -7,8 +7,10 @@ None after a wait). Engines and the resolver turn one into the other and never r
 from __future__ import annotations
 
 import dataclasses
+
 from crawler.body import Body
 from crawler.records import ErrorClass, Headers
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Resolve:
@@ -62,6 +64,9 @@ class Timings:
     total_ms: float | None = None
 
 
+NO_TIMINGS = Timings()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reply:
     """The whole answer came, or all of it that `Exchange.body` wanted; the bytes are in the body."""
@@ -81,7 +86,7 @@ class Failure:
     message: str
     sent: bool = True
     ip: str | None = None
-    timings: Timings = Timings()
+    timings: Timings = NO_TIMINGS
 
 
 Action = Resolve | Exchange | Wait

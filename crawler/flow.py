@@ -18,7 +18,7 @@ from crawler.addresses import AddressRule
 from crawler.body import Body
 from crawler.config import CrawlConfig
 from crawler.cookies import collect, cookie_header
-from crawler.exchange import Action, Addresses, Event, Exchange, Failure, Reply, Resolve, Timings, Wait
+from crawler.exchange import NO_TIMINGS, Action, Addresses, Event, Exchange, Failure, Reply, Resolve, Timings, Wait
 from crawler.records import ErrorClass, FlowState, Headers, Hop, Outcome
 
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -63,7 +63,7 @@ class Fate:
     body: Body | None = None
     ip: str | None = None
     dns_ms: float | None = None
-    timings: Timings = Timings()
+    timings: Timings = NO_TIMINGS
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -141,10 +141,16 @@ def _try(state: FlowState, rules: FlowRules) -> Generator[Action, Event, _Try]:
 
 
 def _judged(event: Reply | Failure, body: Body) -> Reply | Failure:
-    """The body's own verdict (a type that is not wanted, a coding that is broken) over a Reply."""
-    if isinstance(event, Reply) and body.problem is not None:
-        return Failure(body.problem, body.problem_text, ip=event.ip, timings=event.timings)
-    return event
+    """The engine's word, corrected by the body's own verdict.
+
+    A type that is not wanted or a coding that is broken makes a failure of a reply, unless it is a redirect: that
+    is good for its target. A connection that died when the body had all that is kept of it makes no failure.
+    """
+    if isinstance(event, Failure):
+        return Reply(event.ip, event.timings) if body.truncated == "length" and body.problem is None else event
+    if body.problem is None or (body.status in _REDIRECTS and body.header("location") is not None):
+        return event
+    return Failure(body.problem, body.problem_text, ip=event.ip, timings=event.timings)
 
 
 def _blocked(host: str, addresses: tuple[str, ...], rule: AddressRule) -> Failure:

@@ -8,6 +8,21 @@ from crawler.records import Headers
 
 _TYPE_LENGTH = 255  # type, slash and subtype: 127 characters each at most (RFC 6838 §4.2)
 
+# Every other field may carry a key of somebody's own naming, so it is a secret until it is known not to be.
+_PUBLIC_FIELDS = frozenset(
+    """
+    accept accept-charset accept-encoding accept-language cache-control connection content-type date dnt
+    expect from host if-match if-modified-since if-none-match if-range if-unmodified-since max-forwards origin
+    pragma prefer priority range referer save-data te upgrade-insecure-requests user-agent via
+    x-requested-with
+    """.split()  # noqa: SIM905 - forty quotes would hide the words
+)
+
+
+def is_public(name: str) -> bool:
+    """Whether a request's field is known to carry no secret; those of anybody's own naming may."""
+    return name.lower() in _PUBLIC_FIELDS
+
 
 def first(headers: Headers, name: str) -> str | None:
     """The value of the first field called `name`, which is given in lower case; None where there is none."""

@@ -19,6 +19,9 @@ ErrorClass = Literal[
     "blocked_address", "robots", "scheme", "type", "invalid_url",
 ]  # fmt: skip
 
+Keep = Literal["archive", "page", "row"]
+"""What the workers make of a fate: WARC records, the page for a library call, or the row alone."""
+
 Truncated = Literal["length", "time", "disconnect"]
 """Why a stored payload is not the whole one (WARC 1.1 §5.13)."""
 

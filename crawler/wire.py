@@ -1,8 +1,8 @@
 """Frames on a pipe: a kind, a head (msgpack), a payload (raw bytes), all length-prefixed.
 
-    parent → worker:  HELLO settings · CHUNK work · END no more will come
-    worker → parent:  CREDIT send me a chunk · RESULT one entry's fate · MOVED a redirect to another's host ·
-                      LOG one line · BYE all is written
+parent → worker:  HELLO settings · CHUNK work · END no more will come
+worker → parent:  CREDIT send me a chunk · RESULT one entry's fate · MOVED a redirect to another's host ·
+                  LOG one line · BYE all is written
 """
 
 from __future__ import annotations
@@ -11,19 +11,16 @@ import enum
 import os
 import struct
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from crawler.config import CrawlConfig
 from crawler.errors import WorkerError
-from crawler.records import Chunk, FlowState, Headers, Result, Row
+from crawler.records import Chunk, FlowState, Headers, Keep, Result, Row
 
 _PREFIX = struct.Struct("<BII")
 _MOST_BYTES = 1 << 30  # more than any frame of ours: whoever announces it does not speak this protocol
-
-Keep = Literal["archive", "page", "row"]
-"""What the workers make of a fate: WARC records, the page for a library call, or the row alone."""
 
 
 class Kind(enum.IntEnum):
@@ -72,7 +69,6 @@ _decode_chunk = msgspec.msgpack.Decoder(Chunk).decode
 _decode_state = msgspec.msgpack.Decoder(FlowState).decode
 _decode_result = msgspec.msgpack.Decoder(_ResultHead).decode
 _decode_settings = msgspec.msgpack.Decoder(Settings).decode
-
 
 
 def frame(kind: Kind, message: Any = None, payload: bytes = b"") -> tuple[bytes, bytes]:

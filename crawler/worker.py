@@ -7,11 +7,14 @@ terminal's interrupt (the parent decides) and takes the end of its input for the
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import random
 import signal
 import sys
 import time
+from collections.abc import Callable
+from types import ModuleType
 
 from crawler import engines
 from crawler.addresses import AddressRule
@@ -25,7 +28,7 @@ from crawler.wire import Settings, read_first
 _IN_HAND = 4  # turns with the driver, lookups among them, as a multiple of `conc`
 
 
-def serve(read_fd: int, write_fd: int) -> None:
+def serve(read_fd: int, write_fd: int, load: Callable[[str], ModuleType] = engines.load) -> None:
     """Work for the parent at the other end of two pipes until it says that all is done, or is gone."""
     settings = read_first(read_fd)
     if settings is None:
@@ -33,34 +36,9 @@ def serve(read_fd: int, write_fd: int) -> None:
         os.close(write_fd)
         return
     sys.path.extend(path for path in settings.sys_path if path not in sys.path)
-    engine = engines.load(settings.config.engine)
-    pipes = (read_fd, write_fd)
-    config = settings.config
-    if engine.DRIVER == "tasks":
-        from crawler.drivers import tasks
-        from crawler.resolver import Resolver
-
-        resolver = Resolver()
-        tasks.drive(
-            make_session(settings, engine.NAME, resolver.cached),
-            functools.partial(engine.make, insecure=config.insecure, conc=config.conc),
-            resolver,
-            config.conc,
-            pipes,
-        )
-    else:
-        from crawler.drivers import threads
-        from crawler.resolver import BlockingResolver
-
-        names = BlockingResolver()
-        threads.drive(
-            make_session(settings, engine.NAME, names.cached),
-            functools.partial(engine.make, insecure=config.insecure, conc=config.conc),
-            names,
-            config.conc,
-            engine.threads(config.conc),
-            pipes,
-        )
+    engine = load(settings.config.engine)
+    driver = importlib.import_module(f"crawler.drivers.{engine.DRIVER}")
+    driver.drive(functools.partial(make_session, settings, engine.NAME), engine, settings.config, (read_fd, write_fd))
 
 
 def make_session(settings: Settings, engine: str, known: Known) -> Session:

@@ -16,7 +16,7 @@ import pytest
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 """Where the origin listens; nobody does on any other loopback address."""
 
-_EXTENSIONS = "subjectAltName=DNS:*.test,DNS:localhost,IP:127.0.0.1"
+_EXTENSIONS = "subjectAltName=DNS:pinned.test,DNS:localhost,IP:127.0.0.1"
 
 
 class Origin:
@@ -32,7 +32,7 @@ class Origin:
         return f"http://{host}:{self.port}{path}"
 
     def tls_url(self, path: str, host: str = "127.0.0.1") -> str:
-        """The URL of a path, over TLS; nobody trusts its certificate, which names 127.0.0.1 and *.test."""
+        """The URL of a path, over TLS; nobody trusts its certificate, which names pinned.test and 127.0.0.1."""
         return f"https://{host}:{self.tls_port}{path}"
 
     def ask(self, path: str) -> bytes:
@@ -59,9 +59,7 @@ class Origin:
 def running_origin(folder: Path) -> Iterator[Origin]:
     """An origin as a child process; it ends when its standard input does."""
     cert, key = folder / "cert.pem", folder / "key.pem"
-    openssl = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=origin.test"
-    )
+    openssl = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=origin.test"
     subprocess.run(
         [*openssl.split(), "-addext", _EXTENSIONS, "-keyout", str(key), "-out", str(cert)],
         check=True,

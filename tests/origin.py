@@ -73,9 +73,12 @@ def body_bytes(n: int) -> bytes:
 def page(n: int) -> bytes:
     """The page that `/page/n` serves."""
     text = " ".join(f"word{i}" for i in range(n % 50 + 20))
-    return (
-        f"<!doctype html><html><head><title>Page {n}</title></head><body><p>{text}</p></body></html>".encode()
-    )
+    return f"<!doctype html><html><head><title>Page {n}</title></head><body><p>{text}</p></body></html>".encode()
+
+
+def gzipped(data: bytes) -> bytes:
+    """The same gzip stream at each call."""
+    return gzip.compress(data, mtime=0)
 
 
 def message(status: int, body: bytes = b"", *fields: Field, reason: str | None = None) -> bytes:
@@ -101,9 +104,7 @@ class Site:
 
     hits: Counter[str] = dataclasses.field(default_factory=Counter)
     seen: Counter[str] = dataclasses.field(default_factory=Counter)
-    gates: defaultdict[str, asyncio.Event] = dataclasses.field(
-        default_factory=lambda: defaultdict(asyncio.Event)
-    )
+    gates: defaultdict[str, asyncio.Event] = dataclasses.field(default_factory=lambda: defaultdict(asyncio.Event))
     connections: int = 0
     open: int = 0
     in_flight: int = 0
@@ -161,9 +162,7 @@ class Call:
 
     def reset(self) -> None:
         """End the connection with RST instead of FIN."""
-        self.writer.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-        )
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
         raise HangUpError
 
@@ -188,9 +187,7 @@ async def _status(call: Call) -> None:
 
 
 async def _bytes(call: Call) -> None:
-    await call.send(
-        message(200, body_bytes(int(call.words[1])), ("Content-Type", call.query("type", "image/png")))
-    )
+    await call.send(message(200, body_bytes(int(call.words[1])), ("Content-Type", call.query("type", "image/png"))))
 
 
 async def _page(call: Call) -> None:
@@ -307,9 +304,7 @@ async def _echo(call: Call) -> None:
 
 
 async def _head_only(call: Call) -> None:
-    await call.send(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" if call.method == "HEAD" else message(405)
-    )
+    await call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" if call.method == "HEAD" else message(405))
 
 
 async def _hits(call: Call) -> None:
@@ -328,7 +323,7 @@ def _chunked() -> bytes:
 
 
 _OK = b"HTTP/1.1 200 OK\r\n"
-_GZIP = gzip.compress(page(1), mtime=0)
+_GZIP = gzipped(page(1))
 _BODILESS = {n: f"HTTP/1.1 {n} Nothing\r\n\r\n".encode() for n in (204, 304)}
 _HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </s.css>; rel=preload\r\n\r\n"
 _UNSEEN = frozenset({"_hits", "_stats", "release"})
@@ -372,15 +367,11 @@ ROUTES: dict[str, Handler] = {
     "304": replay(_BODILESS[304]),
     "early-hints": replay(b"HTTP/1.1 100 Continue\r\n\r\n" + _HINTS * 2 + html(page(5))),
     "http10": replay(b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n" + page(6), close=True),
-    "switch": replay(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", close=True
-    ),
+    "switch": replay(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", close=True),
     "garbage": replay(b"SSH-2.0-OpenSSH_9.6\r\nnot HTTP at all\r\n", close=True),
     "two-lengths": replay(_OK + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nok"),
     "two-different-lengths": replay(_OK + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nok", close=True),
-    "length-and-chunked": replay(
-        _OK + b"Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
-    ),
+    "length-and-chunked": replay(_OK + b"Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
     "negative-length": replay(_OK + b"Content-Length: -2\r\n\r\nok", close=True),
     "nul-header": replay(_OK + b"X-Nul: a\0b\r\nContent-Length: 2\r\n\r\nok"),
     "colonless-header": replay(_OK + b"no colon here\r\nContent-Length: 2\r\n\r\nok"),
@@ -395,9 +386,7 @@ ROUTES: dict[str, Handler] = {
 }
 
 
-async def _read_call(
-    site: Site, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int
-) -> Call:
+async def _read_call(site: Site, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> Call:
     """The next request of a connection; raises HangUpError where there is none."""
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -440,7 +429,7 @@ async def _serve(
     finally:
         site.open -= 1
         writer.close()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, asyncio.CancelledError):
             await writer.wait_closed()
 
 
@@ -451,9 +440,7 @@ def _sockets(addresses: list[str]) -> list[socket.socket]:
             try:
                 sockets = [stack.enter_context(socket.create_server((addresses[0], 0), backlog=4096))]
                 port = sockets[0].getsockname()[1]
-                sockets += [
-                    stack.enter_context(socket.create_server((a, port), backlog=4096)) for a in addresses[1:]
-                ]
+                sockets += [stack.enter_context(socket.create_server((a, port), backlog=4096)) for a in addresses[1:]]
             except OSError:
                 continue  # the port was taken on one of the others
             stack.pop_all()
@@ -461,9 +448,7 @@ def _sockets(addresses: list[str]) -> list[socket.socket]:
     raise OSError("no port is free on all of these addresses")
 
 
-async def _listen(
-    addresses: list[str], site: Site, numbers: itertools.count[int], tls: ssl.SSLContext | None
-) -> int:
+async def _listen(addresses: list[str], site: Site, numbers: itertools.count[int], tls: ssl.SSLContext | None) -> int:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await _serve(site, numbers, reader, writer)
 

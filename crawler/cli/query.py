@@ -49,9 +49,7 @@ def _write_table(answer: Answer, out: TextIO) -> None:
     widths = [max(map(len, column)) for column in zip(*first, strict=True)]
     rule = ["-" * width for width in widths]
     for row in chain(first[:1], [rule], first[1:], rows):
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), file=out
-        )
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), file=out)
 
 
 def _write_json(answer: Answer, out: TextIO) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Coroutine
+from types import ModuleType
 from typing import Any
 
+from crawler.config import CrawlConfig
 from crawler.engines.base import AsyncEngine
 from crawler.exchange import Exchange, Resolve
-from crawler.frontier import Turn
+from crawler.frontier import Known, Turn
 from crawler.resolver import Resolver
 from crawler.session import Session
 from crawler.wire import FrameReader, Kind, frame
@@ -21,23 +24,25 @@ _WRITE_HIGH_BYTES = 1 << 20  # what waits for a slow consumer before exchanges p
 class _Link:
     """The worker's pair of pipes on a loop."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, hearing: asyncio.ReadTransport, writer: asyncio.StreamWriter
+    ) -> None:
         self.reader = reader
+        self._hearing = hearing
         self._writer = writer
 
     @classmethod
     async def open(cls, read_fd: int, write_fd: int) -> _Link:
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=_READ_BYTES)
-        await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), open(read_fd, "rb", buffering=0)  # noqa: ASYNC230, SIM115
+        hearing, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_fd, "rb", buffering=0)
         )
-        transport, protocol = await loop.connect_write_pipe(
-            lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()),
-            open(write_fd, "wb", buffering=0),  # noqa: ASYNC230, SIM115
+        speaking, protocol = await loop.connect_write_pipe(
+            lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), os.fdopen(write_fd, "wb", buffering=0)
         )
-        transport.set_write_buffer_limits(high=_WRITE_HIGH_BYTES)
-        return cls(reader, asyncio.StreamWriter(transport, protocol, None, loop))
+        speaking.set_write_buffer_limits(high=_WRITE_HIGH_BYTES)
+        return cls(reader, hearing, asyncio.StreamWriter(speaking, protocol, None, loop))
 
     def write(self, buffers: list[bytes]) -> None:
         self._writer.writelines(buffers)
@@ -46,6 +51,7 @@ class _Link:
         await self._writer.drain()
 
     async def close(self) -> None:
+        self._hearing.close()
         self._writer.close()
         await self._writer.wait_closed()
 
@@ -154,13 +160,16 @@ async def _quietly(closing: Coroutine[Any, Any, None]) -> None:
 
 
 def drive(
-    session: Session, make_engine: Callable[[], AsyncEngine], resolver: Resolver, conc: int, pipes: tuple[int, int]
+    make_session: Callable[[Known], Session], engine: ModuleType, config: CrawlConfig, pipes: tuple[int, int]
 ) -> None:
     """Run a session on a uvloop of its own; `pipes` are (read, write). Returns when the session is finished."""
     import uvloop
 
     async def main() -> None:
-        await TaskDriver(session, make_engine(), resolver, conc).run(*pipes)
+        resolver = Resolver()
+        session = make_session(resolver.cached)
+        exchanges = engine.make(insecure=config.insecure, conc=config.conc)
+        await TaskDriver(session, exchanges, resolver, config.conc).run(*pipes)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())

@@ -6,10 +6,12 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from types import ModuleType
 
+from crawler.config import CrawlConfig
 from crawler.engines.base import BlockingEngine
 from crawler.exchange import Event, Exchange, Resolve
-from crawler.frontier import Turn
+from crawler.frontier import Known, Turn
 from crawler.resolver import BlockingResolver
 from crawler.session import Session
 from crawler.wire import FrameReader, Kind, frame
@@ -116,12 +118,10 @@ class ThreadDriver:
 
 
 def drive(
-    session: Session,
-    make_engine: Callable[[], BlockingEngine],
-    resolver: BlockingResolver,
-    conc: int,
-    count: int,
-    pipes: tuple[int, int],
+    make_session: Callable[[Known], Session], engine: ModuleType, config: CrawlConfig, pipes: tuple[int, int]
 ) -> None:
-    """Run a session on `count` threads; `pipes` are (read, write). Returns when the session is finished."""
-    ThreadDriver(session, make_engine(), resolver, conc, count).run(*pipes)
+    """Run a session on threads; `pipes` are (read, write). Returns when the session is finished."""
+    resolver = BlockingResolver()
+    session = make_session(resolver.cached)
+    exchanges = engine.make(insecure=config.insecure, conc=config.conc)
+    ThreadDriver(session, exchanges, resolver, config.conc, engine.threads(config.conc)).run(*pipes)

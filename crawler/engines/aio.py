@@ -128,7 +128,7 @@ class _Run:
         self._body = exchange.body
         self._started = time.monotonic()
         self._ttfb_ms: float | None = None
-        self._stalled = False
+        self._deadline = self._due = self._started + exchange.time_s
         self.limit: asyncio.Timeout
 
     async def through(self, session: aiohttp.ClientSession) -> None:
@@ -195,11 +195,12 @@ class _Run:
         return True
 
     def _heed_speed(self) -> None:
+        """Set the limit anew, where what the body has brought changes it."""
         now = time.monotonic()
-        deadline, stalls_at = self._started + self._exchange.time_s, self._body.stalls_at(now)
-        if stalls_at < deadline or self._stalled:
-            self._stalled = stalls_at < deadline
-            self.limit.reschedule(asyncio.get_running_loop().time() + min(stalls_at, deadline) - now)
+        due = min(self._deadline, self._body.stalls_at(now))
+        if due != self._due:
+            self._due = due
+            self.limit.reschedule(asyncio.get_running_loop().time() + due - now)
 
     def failure(self, error: Exception) -> Failure:
         """What the exception says, in our words."""
@@ -214,7 +215,7 @@ class _Run:
         if isinstance(error, aiohttp.ClientConnectorError):
             return connect_fault(error.os_error, tls=self._exchange.url.startswith("https:"))
         if self.limit.expired():
-            return late_fault(self._exchange, stalled=self._stalled)
+            return late_fault(self._exchange, stalled=self._due < self._deadline)
         causes = list(_causes(error))
         if any(isinstance(cause, LineTooLong) or "Too many headers" in str(cause) for cause in causes):
             return "headers_too_large", f"a line of over {LINE_BYTES} bytes, or over {_MOST_FIELDS} fields"

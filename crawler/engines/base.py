@@ -2,7 +2,8 @@
 
 An engine pushes the answer into `exchange.body`:
 
-1. `body.head(status, reason, version, headers)` once, with the final head (1xx heads are skipped);
+1. `body.head(status, reason, version, headers)` once, with the final head (1xx heads are skipped) and the version
+   as digits, such as `1.1`;
 2. `body.feed(data)` for each piece, still encoded as on the wire but de-chunked;
 3. stop and drop the connection as soon as either of them answers `Verdict.STOP`;
 4. `body.end()` when the message came to its end as its framing has it.

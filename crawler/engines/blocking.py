@@ -90,9 +90,7 @@ class RequestsEngine:
         )
         if exchange.content:
             request.headers["Content-Length"] = str(len(exchange.content))
-        return self._session.send(
-            request, stream=True, allow_redirects=False, proxies={}, verify=not self._insecure
-        )
+        return self._session.send(request, stream=True, allow_redirects=False, proxies={}, verify=not self._insecure)
 
 
 class _Session(requests.Session):
@@ -106,8 +104,7 @@ def _take(line: Line, response: requests.Response) -> None:
     body, head = line.exchange.body, line.head
     assert head is not None
     line.ttfb_ms = line.elapsed_ms()
-    fields = tuple((name, _unfolded(value)) for name, value in head.headers.items())
-    if body.head(head.status, head.reason, f"{head.version / 10:.1f}", fields) is Verdict.STOP:
+    if body.head(head.status, head.reason, f"{head.version / 10:.1f}", head.fields) is Verdict.STOP:
         return
     line.heed_speed()
     while data := response.raw.read1(_PIECE_BYTES, decode_content=False):
@@ -156,8 +153,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while cause is not None:
         yield cause
         cause = cause.__cause__ or cause.__context__
-
-
-def _unfolded(value: str) -> str:
-    """The value of a field in one line (RFC 9112 §5.2)."""
-    return value.replace("\r", "").replace("\n", "").strip(" \t")

@@ -17,9 +17,7 @@ LINE_BYTES = 64 * 1024
 """What one line of a response's head may measure."""
 
 _MESSAGE_CHARACTERS = 200
-_LOCAL_ERRORS = frozenset(
-    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.EAGAIN}
-)
+_LOCAL_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.EAGAIN})
 
 Fault = tuple[ErrorClass, str]
 
@@ -78,4 +76,4 @@ def late_fault(exchange: Exchange, *, stalled: bool) -> Fault:
 
 
 def _reason(error: ssl.SSLError) -> str:
-    return (error.reason or str(error)).lower().replace("_", " ")
+    return (getattr(error, "reason", None) or str(error)).lower().replace("_", " ")

@@ -21,8 +21,10 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from crawler.engines.http1 import LINE_BYTES, authority_and_target, late_fault
 from crawler.engines.watchdog import Leash, Watchdog
 from crawler.exchange import Exchange, Timings
+from crawler.records import Headers
 
 _FIELD_LINE = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:|[ \t])[^\0\r\n]*\r?\n|\r?\n")
+_LINE_ENDS = {ord("\r"): None, ord("\n"): None}
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 
 
@@ -45,7 +47,7 @@ class Line:
         self.connect_ms: float | None = None
         self.tls_ms: float | None = None
         self.ttfb_ms: float | None = None
-        self.head: http.client.HTTPResponse | None = None
+        self.head: _Response | None = None
         watchdog.allow(self.leash, self.connect_until, ("timeout", "connect timed out"))
 
     def heed_speed(self) -> None:
@@ -98,6 +100,9 @@ class _HeadReader:
 
 
 class _Response(http.client.HTTPResponse):
+    fields: Headers
+    """The header fields, in the order of the wire."""
+
     def begin(self) -> None:
         """Read the final head; interim ones (RFC 9110 §15.2) are skipped."""
         source = self.fp
@@ -111,6 +116,8 @@ class _Response(http.client.HTTPResponse):
             if self.fp is not None:
                 self.fp = source
         self._check_framing()
+        # Noted here: urllib3 joins folded lines its own way (RFC 9112 §5.2 leaves it open; this is llhttp's).
+        self.fields = tuple((name, value.translate(_LINE_ENDS).strip(" \t")) for name, value in self.headers.items())
         CURRENT.line.head = self
 
     def _check_framing(self) -> None:
@@ -141,21 +148,27 @@ class _Connection(HTTPConnection):
 
     response_class = _Response
 
+    peer: str | None = None
+
     def _new_conn(self) -> socket.socket:
         line = CURRENT.line
         line.fresh, line.phase = True, "connect"
         started = time.monotonic()
-        sock = _connected(line, self.port)
+        sock, self.peer = _connected(line, self.port)
         line.connect_ms = (time.monotonic() - started) * 1000
-        line.ip, line.phase = sock.getpeername()[0], "tls"
-        line.watchdog.hold(line.leash, sock)
+        line.ip, line.phase = self.peer, "tls"
+        try:
+            line.watchdog.hold(line.leash, sock)
+        except OSError:
+            sock.close()
+            raise
         return sock
 
     def putrequest(self, method: str, *_url: Any, skip_host: bool = False, **_more: Any) -> None:
         """Begin a request, with the target as it stands in the URL: urllib3 would quote it its own way."""
         line = CURRENT.line
+        line.ip = self.peer
         if not line.fresh:
-            line.ip = self.sock.getpeername()[0]
             line.watchdog.hold(line.leash, self.sock)
         line.phase = "sent"
         line.watchdog.allow(line.leash, line.deadline, late_fault(line.exchange, stalled=False))
@@ -200,8 +213,8 @@ class PinnedAdapter(HTTPAdapter):
         """Leave the context as it is: requests would load its own roots anew for each connection."""
 
 
-def _connected(line: Line, port: int) -> socket.socket:
-    """A socket to the first address that answers; each gets its share of the time that is left."""
+def _connected(line: Line, port: int) -> tuple[socket.socket, str]:
+    """A socket to the first address that answers, and which; each gets its share of the time that is left."""
     addresses = line.exchange.addresses
     failure: OSError = TimeoutError()
     for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
@@ -213,5 +226,5 @@ def _connected(line: Line, port: int) -> socket.socket:
             continue
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.settimeout(None)
-        return sock
+        return sock, address
     raise failure

@@ -1,4 +1,4 @@
-"""Workers as fresh interpreters, one a core: no fork, no guard in the caller's script, nothing inherited but two pipes."""
+"""Workers as fresh interpreters, one a core: no fork, no `__main__` guard, nothing inherited but two pipes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from crawler.chunks import needs_homes
 from crawler.config import CrawlConfig
 from crawler.executors.base import Executor
 from crawler.executors.pipes import Child, PipeExecutor
-from crawler.wire import Keep, Settings
+from crawler.records import Keep
+from crawler.wire import Settings
 
 _GRACE_S = 5.0  # an idle worker says goodbye in milliseconds; a busy one that lost its pipes, too
 _TERM_S = 1.0

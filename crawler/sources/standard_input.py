@@ -35,9 +35,7 @@ class StandardInput:
         try:
             os.fstat(fd)
         except OSError as error:
-            raise InputError(
-                "Standard input is closed; name a file, or send the list through a pipe."
-            ) from error
+            raise InputError("Standard input is closed; name a file, or send the list through a pipe.") from error
 
     @property
     def position(self) -> int:
@@ -101,9 +99,7 @@ class StandardInput:
                 except BlockingIOError:  # whoever shares the stream made it non-blocking
                     select.select([self._fd], [], [])
         except OSError as error:
-            raise InputError(
-                f"Standard input cannot be read ({error.strerror}); name a file instead."
-            ) from error
+            raise InputError(f"Standard input cannot be read ({error.strerror}); name a file instead.") from error
 
 
 def _open_spool(path: Path) -> BinaryIO:
@@ -123,6 +119,4 @@ def _append(spool: BinaryIO, block: bytes) -> None:
             view = view[spool.write(view) :]
         os.fdatasync(spool.fileno())
     except OSError as error:
-        raise StoreError(
-            f"{spool.name} cannot be written ({error.strerror}); free some space and go on."
-        ) from error
+        raise StoreError(f"{spool.name} cannot be written ({error.strerror}); free some space and go on.") from error

@@ -70,9 +70,7 @@ def open_list(name: str) -> BinaryIO:
         # Asked before it is opened: to open a named pipe is to wait for its writer.
         if not stat.S_ISREG(Path(name).stat().st_mode):
             what = "a folder" if Path(name).is_dir() else "no regular file"
-            raise InputError(
-                f"{name} is {what}; name a text file with one URL a line, or - to read from a pipe."
-            )
+            raise InputError(f"{name} is {what}; name a text file with one URL a line, or - to read from a pipe.")
         return Path(name).open("rb", buffering=0)
     except FileNotFoundError as error:
         raise InputError(f"{name} does not exist; name a text file with one URL a line.") from error
@@ -88,9 +86,7 @@ def blocks(file: BinaryIO, size: int) -> Iterator[bytes]:
         while block := file.read(size):
             yield block
     except OSError as error:
-        raise InputError(
-            f"{file.name} cannot be read on ({_reason(error)}); run the command again."
-        ) from error
+        raise InputError(f"{file.name} cannot be read on ({_reason(error)}); run the command again.") from error
 
 
 def check_prefix(file: BinaryIO, mark: Mark, name: str) -> None:

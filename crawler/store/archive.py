@@ -23,9 +23,7 @@ class Archive:
     OSError; after that the archive is in no known state, and only `close` is of use.
     """
 
-    def __init__(
-        self, folder: Path, *, warcinfo: Callable[[str], bytes], limit_bytes: int = FILE_BYTES
-    ) -> None:
+    def __init__(self, folder: Path, *, warcinfo: Callable[[str], bytes], limit_bytes: int = FILE_BYTES) -> None:
         self._folder = folder
         self._warcinfo = warcinfo
         self._limit_bytes = limit_bytes

@@ -117,9 +117,7 @@ def open_reading(path: Path) -> sqlite3.Connection:
     except OSError as error:
         raise FolderError(f"{path.parent} cannot be read: {error.strerror}.") from error
     if kind != "crawl":
-        what = (
-            "its crawl.db was not made by crawler" if kind == "other" else "it holds no crawl.db with pages"
-        )
+        what = "its crawl.db was not made by crawler" if kind == "other" else "it holds no crawl.db with pages"
         raise FolderError(f"{path.parent} is no crawl: {what}.")
     return _connect_reading(path)
 
@@ -130,9 +128,7 @@ def kind_of(path: Path) -> Literal["none", "crawl", "other"]:
         return "none"
     try:
         with contextlib.closing(_connect_reading(path)) as connection:
-            tables = {
-                name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            }
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.Error:
         return "other"
     if not tables:

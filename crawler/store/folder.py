@@ -78,6 +78,4 @@ class CrawlFolder:
         kind = kind_of(self.database)
         known = {"crawl.db", "crawl.db-wal", "crawl.db-shm", "crawl.lock", "spool"}
         if kind == "other" or (kind == "none" and not {path.name for path in self.path.iterdir()} <= known):
-            raise FolderError(
-                f"{self.path} is not empty and holds no crawl; choose an empty or a new folder."
-            )
+            raise FolderError(f"{self.path} is not empty and holds no crawl; choose an empty or a new folder.")

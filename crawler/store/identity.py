@@ -10,18 +10,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from crawler.headers import is_public
+
 _SEALED = "blake2b:"
 _ABSENT = object()
-
-# Every other field may carry a key of somebody's own naming, so it is a secret until it is known not to be.
-_PUBLIC_FIELDS = frozenset(
-    """
-    accept accept-charset accept-encoding accept-language cache-control connection content-type date dnt
-    expect from host if-match if-modified-since if-none-match if-range if-unmodified-since max-forwards origin
-    pragma prefer priority range referer save-data te upgrade-insecure-requests user-agent via
-    x-requested-with
-    """.split()  # noqa: SIM905 - forty quotes would hide the words
-)
 
 
 def seal(identity: Mapping[str, Any], key: bytes) -> dict[str, Any]:
@@ -32,10 +24,7 @@ def seal(identity: Mapping[str, Any], key: bytes) -> dict[str, Any]:
     """
     sealed: dict[str, Any] = json.loads(json.dumps(dict(identity)))
     if sealed.get("header"):
-        sealed["header"] = [
-            [name, value if name.lower() in _PUBLIC_FIELDS else _hash(value, key)]
-            for name, value in sealed["header"]
-        ]
+        sealed["header"] = [[name, value if is_public(name) else _hash(value, key)] for name, value in sealed["header"]]
     if sealed.get("proxy"):
         sealed["proxy"] = _hash(sealed["proxy"], key)
     return sealed
@@ -49,9 +38,7 @@ def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
 
 
 def _hash(value: str, key: bytes) -> str:
-    return (
-        _SEALED + hashlib.blake2b(value.encode("utf-8", "surrogatepass"), key=key, digest_size=16).hexdigest()
-    )
+    return _SEALED + hashlib.blake2b(value.encode("utf-8", "surrogatepass"), key=key, digest_size=16).hexdigest()
 
 
 def _show(value: Any) -> str:

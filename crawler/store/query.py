@@ -51,9 +51,7 @@ class Guard:
             return Answer(self._connection.execute(sql, params))
         except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
             if self._refused:
-                raise ConfigError(
-                    "The query would do more than read; here only SELECT is allowed."
-                ) from error
+                raise ConfigError("The query would do more than read; here only SELECT is allowed.") from error
             raise ConfigError(f"The query is not understood: {error}.") from error
 
     def close(self) -> None:

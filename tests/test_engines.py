@@ -1,0 +1,669 @@
+"""The contract of all engines, each against the same real origin."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import dataclasses
+import gc
+import hashlib
+import json
+import math
+import subprocess
+import sys
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import uvloop
+from conftest import Origin
+from origin import CHUNKS, body_bytes, gzipped, page
+
+from crawler import engines
+from crawler.body import Body
+from crawler.engines.fake import FakeEngine, Scripted
+from crawler.exchange import Exchange, Failure, Reply
+
+ENGINES = ("asyncio", "asyncio on the standard loop", "threads", "serial")
+SIDE_BY_SIDE = ENGINES[:3]
+
+# What came of the answers whose framing breaks RFC 9112: a status, or an error class. Where the engines differ, it
+# is by what their libraries can see.
+MALFORMED: dict[str, dict[str, int | str]] = {
+    "/garbage": {"": "protocol"},
+    "/switch": {"": "protocol"},
+    "/two-lengths": {"": "protocol"},
+    "/two-different-lengths": {"": "protocol"},
+    "/length-and-chunked": {"": "protocol"},
+    "/negative-length": {"": "protocol"},
+    "/nul-header": {"": "protocol"},
+    "/colonless-header": {"": "protocol"},
+    "/spaced-header": {"": "protocol"},
+    "/bad-chunk?s=0.05": {"": "protocol"},
+    "/folded-header": {"": 200},
+    "/latin-header": {"": 200},
+    "/extra-bytes": {"asyncio": "protocol", "": 200},
+    "/204-with-body": {"asyncio": "protocol", "": 204},
+    "/many-headers?n=150": {"asyncio": 200, "": "headers_too_large"},
+}
+FAILING = [
+    # path, error class, bytes of the body that came
+    ("/close-before", "reset", None),
+    ("/reset", "reset", None),
+    ("/close-in-head", "reset", None),
+    ("/close-in-field", "reset", None),
+    ("/close-in-body", "incomplete", b"b" * 50),
+    ("/wrong-length", "incomplete", b"b" * 10),
+    ("/close-in-chunk", "incomplete", b"wholepart"),
+    ("/reset-in-body?s=0.05", "incomplete", b"half of it"),
+    ("/huge-headers?n=100000", "headers_too_large", None),
+    ("/many-headers?n=300", "headers_too_large", None),
+]
+WELL_FORMED = [
+    # path, status, reason, version, payload
+    ("/status/404", 404, "Not Found", "1.1", b"status 404"),
+    ("/status/500", 500, "Internal Server Error", "1.1", b"status 500"),
+    ("/bytes/0", 200, "OK", "1.1", b""),
+    ("/bytes/1", 200, "OK", "1.1", body_bytes(1)),
+    ("/bytes/300000", 200, "OK", "1.1", body_bytes(300_000)),
+    ("/page/1", 200, "OK", "1.1", page(1)),
+    ("/redirect/2", 302, "Found", "1.1", b""),
+    ("/redirect-to?url=ftp://x.test/&status=301", 301, "Moved Permanently", "1.1", b"moved"),
+    ("/chunked", 200, "OK", "1.1", b"".join(CHUNKS)),
+    ("/gzip", 200, "OK", "1.1", gzipped(page(1))),
+    ("/slow-head?s=0.05", 200, "OK", "1.1", page(1)),
+    ("/slow-body?s=0.05", 200, "OK", "1.1", page(1)),
+    ("/no-length", 200, "OK", "1.1", page(4)),
+    ("/many-headers?n=90", 200, "OK", "1.1", b"ok"),
+    ("/huge-headers?n=60000", 200, "OK", "1.1", b"ok"),
+    ("/odd-reason", 200, "Très bien", "1.1", b"ok"),
+    ("/no-reason", 200, "", "1.1", b"ok"),
+    ("/204", 204, "Nothing", "1.1", b""),
+    ("/304", 304, "Nothing", "1.1", b""),
+    ("/early-hints", 200, "OK", "1.1", page(5)),
+    ("/http10", 200, "OK", "1.0", page(6)),
+]
+
+
+class Bench(Protocol):
+    """An engine of either kind, made callable from a plain test."""
+
+    name: str
+
+    def do(self, exchange: Exchange) -> Reply | Failure: ...
+    def do_all(self, exchanges: Iterable[Exchange]) -> list[Reply | Failure]: ...
+    def close(self) -> None: ...
+
+
+class TaskBench:
+    """An AsyncEngine on a loop of its own."""
+
+    def __init__(self, name: str, **options: Any) -> None:
+        self.name = "asyncio"
+        self.runner = asyncio.Runner(loop_factory=None if "standard" in name else uvloop.new_event_loop)
+
+        async def make() -> Any:
+            return engines.load("asyncio").make(**options)
+
+        self.engine = self.runner.run(make())
+
+    def do(self, exchange: Exchange) -> Reply | Failure:
+        return self.do_all([exchange])[0]
+
+    def do_all(self, exchanges: Iterable[Exchange]) -> list[Reply | Failure]:
+        async def run() -> list[Reply | Failure]:
+            return list(await asyncio.gather(*(self.engine.exchange(exchange) for exchange in exchanges)))
+
+        return self.runner.run(run())
+
+    def close(self) -> None:
+        self.runner.run(self.engine.close())
+        self.runner.close()
+
+
+class ThreadBench:
+    """A BlockingEngine in as many threads as it asks for."""
+
+    def __init__(self, name: str, *, insecure: bool, conc: int) -> None:
+        self.name = name
+        module = engines.load(name)
+        self.engine = module.make(insecure=insecure, conc=conc)
+        self.threads = ThreadPoolExecutor(module.threads(conc))
+
+    def do(self, exchange: Exchange) -> Reply | Failure:
+        return self.do_all([exchange])[0]
+
+    def do_all(self, exchanges: Iterable[Exchange]) -> list[Reply | Failure]:
+        return list(self.threads.map(self.engine.exchange, exchanges))
+
+    def close(self) -> None:
+        self.threads.shutdown()
+        self.engine.close()
+
+
+Open = Callable[..., Bench]
+
+
+@pytest.fixture(params=ENGINES)
+def open_bench(request: pytest.FixtureRequest) -> Iterator[Open]:
+    """Opens benches of one engine; they are closed when the test ends."""
+    benches: list[Bench] = []
+
+    def open_one(*, insecure: bool = False, conc: int = 8) -> Bench:
+        kind = TaskBench if request.param.startswith("asyncio") else ThreadBench
+        benches.append(kind(request.param, insecure=insecure, conc=conc))
+        return benches[-1]
+
+    yield open_one
+    for bench in benches:
+        bench.close()
+
+
+@pytest.fixture
+def bench(open_bench: Open) -> Bench:
+    """One engine that checks certificates."""
+    return open_bench()
+
+
+def ask(url: str, method: str = "GET", *, body: Body | None = None, **changes: Any) -> Exchange:
+    """An exchange with the first of the origin's addresses."""
+    exchange = Exchange(
+        method=method,
+        url=url,
+        host=url.split("/")[2].rpartition(":")[0],
+        headers=(("User-Agent", "tests"),),
+        content=b"",
+        addresses=("127.0.0.1",),
+        time_s=30.0,
+        connect_s=10.0,
+        body=body or Body(method=method, max_bytes=2**24),
+    )
+    return dataclasses.replace(exchange, **changes)
+
+
+def seen(exchange: Exchange) -> dict[str, Any]:
+    """What `/echo` says of the request."""
+    answer: dict[str, Any] = json.loads(exchange.body.payload)
+    return answer
+
+
+def outcome(exchange: Exchange, event: Reply | Failure) -> int | str | None:
+    """The status of a reply, the class of a failure."""
+    return exchange.body.status if isinstance(event, Reply) else event.error_class
+
+
+def sha1(data: bytes) -> str:
+    """A digest as the archive writes it."""
+    return "sha1:" + base64.b32encode(hashlib.sha1(data).digest()).decode()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Ask again and again until it holds; a test's own time limit ends what never does."""
+    while not holds():
+        time.sleep(0)
+
+
+class TestAnswers:
+    @pytest.mark.parametrize(("path", "status", "reason", "version", "payload"), WELL_FORMED)
+    def test_well_formed(
+        self, bench: Bench, origin: Origin, path: str, status: int, reason: str, version: str, payload: bytes
+    ) -> None:
+        """Every engine gives the same head and the same bytes for a well-formed answer."""
+        exchange = ask(origin.url(path))
+        event = bench.do(exchange)
+        body = exchange.body
+
+        assert isinstance(event, Reply), event
+        assert (status, reason, version) == (body.status, body.reason, body.http_version)
+        assert sha1(payload) == body.digest
+        assert (None, None) == (body.truncated, body.problem)
+        assert event.ip == "127.0.0.1"
+
+    def test_header_fields(self, bench: Bench, origin: Origin) -> None:
+        """Fields keep order, case and Latin-1; white space around a value and line folds in it are gone."""
+        folded, latin = ask(origin.url("/folded-header")), ask(origin.url("/latin-header"))
+        bench.do(folded)
+        bench.do(latin)
+
+        assert (("X-Folded", "one  two"), ("Content-Length", "2")) == folded.body.headers
+        assert (("X-Latin", "café"), ("Content-Length", "2")) == latin.body.headers
+
+    def test_truncated_coding(self, bench: Bench, origin: Origin) -> None:
+        """A gzip stream that ends too early is a whole exchange whose body has a problem."""
+        exchange = ask(origin.url("/gzip-truncated"))
+
+        assert isinstance(bench.do(exchange), Reply)
+        assert exchange.body.problem == "decode"
+
+    def test_head(self, bench: Bench, origin: Origin) -> None:
+        """The answer to HEAD ends with its head, whatever its Content-Length says."""
+        exchange = ask(origin.url("/head-only"), "HEAD")
+
+        assert isinstance(bench.do(exchange), Reply)
+        assert (200, b"") == (exchange.body.status, exchange.body.payload)
+
+    @pytest.mark.parametrize("path", MALFORMED)
+    def test_malformed(self, bench: Bench, origin: Origin, path: str) -> None:
+        """Broken framing ends as the table says, at once, and never with a page that is not whole."""
+        exchange = ask(origin.url(path))
+        event = bench.do(exchange)
+
+        assert MALFORMED[path].get(bench.name, MALFORMED[path][""]) == outcome(exchange, event)
+        assert (event.timings.total_ms or 0) < 10_000
+
+    @pytest.mark.parametrize(("path", "error_class", "part"), FAILING)
+    def test_failing(self, bench: Bench, origin: Origin, path: str, error_class: str, part: bytes | None) -> None:
+        """Each way to break off has its class; the part of the body that came is kept, and marked."""
+        exchange = ask(origin.url(path))
+        event = bench.do(exchange)
+
+        assert isinstance(event, Failure)
+        assert (error_class, True, "127.0.0.1") == (event.error_class, event.sent, event.ip)
+        assert (part or b"") == exchange.body.payload
+        assert (None if part is None else "disconnect") == exchange.body.truncated
+
+    @pytest.mark.parametrize("path", ["/garbage", "/huge-headers?n=100000", "/nul-header", "/close-in-body"])
+    def test_messages(self, bench: Bench, origin: Origin, path: str) -> None:
+        """A message is one short line of printable ASCII, whatever the server sent."""
+        event = bench.do(ask(origin.url(path)))
+
+        assert isinstance(event, Failure)
+        assert event.message.isascii()
+        assert event.message.isprintable()
+        assert 0 < len(event.message) <= 200
+
+
+class TestRequests:
+    @pytest.mark.parametrize("target", ["/echo", "/echo?", "/echo?a=%c3%A9|b&c='d'", "/echo//x/;y?q=%zz%2f"])
+    def test_target(self, bench: Bench, origin: Origin, target: str) -> None:
+        """The request target is the URL's, byte for byte."""
+        exchange = ask(origin.url(target))
+        bench.do(exchange)
+
+        assert target == seen(exchange)["target"]
+
+    def test_fields(self, bench: Bench, origin: Origin) -> None:
+        """A request has the fields that it was given, Host and Content-Length, and no others."""
+        headers = (("User-Agent", "me"), ("X-Odd", "a, b"), ("Cookie", "k=v"))
+        get, bare = ask(origin.url("/echo"), headers=headers), ask(origin.url("/echo"), headers=())
+        post = ask(origin.url("/echo"), "POST", headers=headers, content=b"a=1")
+        for exchange in (get, bare, post):
+            bench.do(exchange)
+
+        host = ["Host", f"127.0.0.1:{origin.port}"]
+        given = [list(field) for field in headers]
+        assert [host, *given] == seen(get)["headers"]
+        assert [host] == seen(bare)["headers"]
+        assert [host, *given, ["Content-Length", "3"]] == seen(post)["headers"]
+        assert "a=1" == seen(post)["body"]
+
+    def test_no_cookies(self, bench: Bench, origin: Origin) -> None:
+        """A cookie that a server sets is never sent by the engine of its own accord."""
+        bench.do(ask(origin.url("/cookie-wall")))
+        exchange = ask(origin.url("/echo"))
+        bench.do(exchange)
+
+        assert "cookie" not in {name.lower() for name, _ in seen(exchange)["headers"]}
+
+    def test_nothing_is_retried(self, bench: Bench, origin: Origin) -> None:
+        """On a fresh connection a request is sent once, whatever comes of it."""
+        path = f"/flaky-reset/{uuid.uuid4()}/1"
+        event = bench.do(ask(origin.url(path)))
+
+        assert isinstance(event, Failure)
+        assert 1 == origin.hits(path)
+
+    @pytest.mark.parametrize(("method", "result", "hits"), [("GET", 200, 2), ("POST", "reset", 1)])
+    def test_stale_connection(self, bench: Bench, origin: Origin, method: str, result: int | str, hits: int) -> None:
+        """A kept connection that breaks under a request gives way to a new one, once, and not under a POST."""
+        path = f"/flaky-reset/{uuid.uuid4()}/1"
+        bench.do(ask(origin.url("/page/1")))
+        exchange = ask(origin.url(path), method, content=b"x" if method == "POST" else b"")
+        event = bench.do(exchange)
+
+        assert (result, hits) == (outcome(exchange, event), origin.hits(path))
+
+
+class TestConnections:
+    @pytest.mark.parametrize(
+        ("path", "method"),
+        [
+            ("/page/1", "GET"),
+            ("/bytes/0", "GET"),
+            ("/bytes/300000", "GET"),
+            ("/chunked", "GET"),
+            ("/204", "GET"),
+            ("/304", "GET"),
+            ("/early-hints", "GET"),
+            ("/head-only", "HEAD"),
+            ("/echo", "POST"),
+        ],
+    )
+    def test_reuse(self, bench: Bench, origin: Origin, path: str, method: str) -> None:
+        """After a whole answer its connection serves the next request, and connecting takes no time."""
+        first, second = ask(origin.url("/echo")), ask(origin.url("/echo"))
+        fresh = bench.do(first)
+        bench.do(ask(origin.url(path), method))
+        reused = bench.do(second)
+
+        assert seen(first)["connection"] == seen(second)["connection"]
+        assert fresh.timings.connect_ms is not None
+        assert reused.timings.connect_ms is None
+        assert reused.ip == "127.0.0.1"
+        assert reused.timings.ttfb_ms is not None
+        assert reused.timings.total_ms is not None
+        assert 0 < reused.timings.ttfb_ms <= reused.timings.total_ms
+
+    def test_stopped_body_drops_the_connection(self, bench: Bench, origin: Origin) -> None:
+        """What is left of a body that is not wanted never comes before the next answer."""
+        first, cut, second = (
+            ask(origin.url("/echo")),
+            ask(origin.url("/bytes/3000000"), body=Body(max_bytes=1000)),
+            ask(origin.url("/echo")),
+        )
+        for exchange in (first, cut, second):
+            assert isinstance(bench.do(exchange), Reply)
+
+        assert seen(first)["connection"] != seen(second)["connection"]
+
+    @pytest.mark.parametrize(("cap", "truncated"), [(999, "length"), (1000, None), (1001, None), (1, "length")])
+    def test_cap(self, bench: Bench, origin: Origin, cap: int, truncated: str | None) -> None:
+        """The cap cuts exactly, and only what is longer."""
+        exchange = ask(origin.url("/bytes/1000"), body=Body(max_bytes=cap))
+
+        assert isinstance(bench.do(exchange), Reply)
+        assert body_bytes(min(cap, 1000)) == exchange.body.payload
+        assert truncated == exchange.body.truncated
+
+    def test_type_is_judged_on_the_head(self, bench: Bench, origin: Origin) -> None:
+        """A media type that is not wanted costs no body."""
+        body = Body(max_bytes=2**24, accept_type=("text/html",))
+
+        assert isinstance(bench.do(ask(origin.url("/bytes/3000000"), body=body)), Reply)
+        assert ("type", b"") == (body.problem, body.payload)
+
+    def test_idle_hosts_are_bounded(self, open_bench: Open, origin: Origin) -> None:
+        """Idle connections are kept to `conc` hosts: a long list of hosts does not eat the descriptors."""
+        bench = open_bench(conc=2)
+        before = origin.stats()["open"]
+        for n in range(12):
+            assert isinstance(bench.do(ask(origin.url("/page/1", host=f"h{n}.test"))), Reply)
+
+        until(lambda: origin.stats()["open"] <= before + 2)
+
+    def test_idle_connection_keeps_no_body(self, bench: Bench, origin: Origin) -> None:
+        """The bytes of a page are freed with it, although its connection stays open."""
+        exchange = ask(origin.url("/bytes/100000"))
+        bench.do(exchange)
+        body = weakref.ref(exchange.body)
+        del exchange
+        gc.collect()
+
+        assert body() is None
+
+    @pytest.mark.parametrize("open_bench", SIDE_BY_SIDE, indirect=True)
+    def test_side_by_side(self, bench: Bench, origin: Origin) -> None:
+        """Exchanges with one host run at once, each with its own addresses."""
+        key = str(uuid.uuid4())
+        addresses = [("127.0.0.1",), ("127.0.0.2",), ("127.0.0.3",)] * 2
+        url = origin.url(f"/hold/{key}", host="pinned.test")
+        busy = origin.stats()["in_flight"]
+
+        def release() -> None:
+            until(lambda: origin.stats()["in_flight"] >= busy + len(addresses))
+            origin.release(key)
+
+        with ThreadPoolExecutor(1) as releaser:
+            released = releaser.submit(release)
+            events = bench.do_all([ask(url, addresses=each) for each in addresses])
+            released.result()
+        assert [each[0] for each in addresses] == [event.ip for event in events]
+
+
+class TestAddresses:
+    def test_pinned(self, bench: Bench, origin: Origin) -> None:
+        """The connection goes to the given address, the request is for the URL's host."""
+        exchange = ask(origin.url("/echo", host="pinned.test"), addresses=("127.0.0.2",))
+        event = bench.do(exchange)
+
+        assert event.ip == "127.0.0.2"
+        assert "127.0.0.2" == seen(exchange)["address"]
+        assert ["Host", f"pinned.test:{origin.port}"] == seen(exchange)["headers"][0]
+
+    def test_all_are_tried(self, bench: Bench, origin: Origin) -> None:
+        """An address where nobody listens does not hide the next one."""
+        url = origin.url("/page/1", host="pinned.test")
+        event = bench.do(ask(url, addresses=("127.0.0.9", "127.0.0.2")))
+
+        assert isinstance(event, Reply), event
+        assert event.ip == "127.0.0.2"
+
+    @pytest.mark.parametrize("host", ["pinned.test", "127.0.0.1", "localhost"])
+    def test_no_other_is_tried(self, bench: Bench, origin: Origin, host: str) -> None:
+        """Where nobody listens at the given address, there is no connection, though the host has others."""
+        path = f"/page/1?{uuid.uuid4()}"
+        event = bench.do(ask(origin.url(path, host=host), addresses=("127.0.0.9",)))
+
+        assert isinstance(event, Failure)
+        assert ("connect", False, None) == (event.error_class, event.sent, event.ip)
+        assert 0 == origin.hits(path)
+
+
+class TestTls:
+    def test_refused(self, bench: Bench, origin: Origin) -> None:
+        """A certificate that nobody trusts ends the exchange before anything is sent."""
+        event = bench.do(ask(origin.tls_url("/page/1")))
+
+        assert isinstance(event, Failure)
+        assert ("tls", False) == (event.error_class, event.sent)
+        assert "certificate" in event.message
+
+    def test_insecure(self, open_bench: Open, origin: Origin) -> None:
+        """With `insecure` any certificate will do, and connections are kept all the same."""
+        bench = open_bench(insecure=True)
+        first, second = ask(origin.tls_url("/echo")), ask(origin.tls_url("/echo"))
+        for exchange in (first, second):
+            assert isinstance(bench.do(exchange), Reply)
+
+        assert seen(first)["connection"] == seen(second)["connection"]
+
+    @pytest.mark.parametrize(("host", "result"), [("pinned.test", 200), ("other.example", "tls")])
+    def test_name(
+        self, open_bench: Open, origin: Origin, monkeypatch: pytest.MonkeyPatch, host: str, result: int | str
+    ) -> None:
+        """A trusted certificate must name the URL's host, wherever the connection goes."""
+        monkeypatch.setenv("SSL_CERT_FILE", str(origin.certificate))
+        exchange = ask(origin.tls_url("/page/1", host=host), addresses=("127.0.0.2",))
+
+        assert result == outcome(exchange, open_bench().do(exchange))
+
+    def test_silent_handshake(self, bench: Bench, origin: Origin) -> None:
+        """A server that says nothing to our handshake cannot hold us longer than `connect_s`."""
+        url = origin.url("/").replace("http:", "https:")
+        event = bench.do(ask(url, connect_s=0.3))
+
+        assert isinstance(event, Failure)
+        assert ("timeout", False) == (event.error_class, event.sent)
+        assert (event.timings.total_ms or math.inf) < 5_000
+
+
+class _Impatient(Body):
+    """A body that stalls 0.2 s after its head."""
+
+    due: float | None = None
+
+    def stalls_at(self, now: float) -> float:
+        self.due = self.due or now + 0.2
+        return self.due
+
+
+class TestTime:
+    @pytest.mark.parametrize(
+        ("path", "truncated"),
+        [
+            ("/drip-header?s=0.02", None),
+            ("/slow-head?s=60", None),
+            ("/hold/never", None),
+            ("/drip?s=0.02", "time"),
+            ("/slow-body?s=60", "time"),
+        ],
+    )
+    def test_deadline(self, bench: Bench, origin: Origin, path: str, truncated: str | None) -> None:
+        """The whole exchange ends when its time is up, however steadily bytes drip in."""
+        exchange = ask(origin.url(path), time_s=0.3)
+        event = bench.do(exchange)
+
+        assert isinstance(event, Failure)
+        assert ("timeout", True) == (event.error_class, event.sent)
+        assert truncated == exchange.body.truncated
+        assert 290 <= (event.timings.total_ms or 0) < 5_000
+
+    def test_too_slow(self, bench: Bench, origin: Origin) -> None:
+        """A body that stalls ends the exchange, and what came of it is kept."""
+        body = _Impatient(max_bytes=2**20)
+        event = bench.do(ask(origin.url("/drip?s=0.02"), body=body))
+
+        assert isinstance(event, Failure)
+        assert ("too_slow", "time") == (event.error_class, body.truncated)
+        assert body.bytes_wire > 0
+        assert (event.timings.total_ms or math.inf) < 5_000
+
+    def test_engine_survives(self, bench: Bench, origin: Origin) -> None:
+        """After a late exchange the next one is as good as new."""
+        for time_s, expected in ((0.2, "timeout"), (20.0, 200)):
+            path = "/hold/never" if expected == "timeout" else "/page/1"
+            exchange = ask(origin.url(path), time_s=time_s)
+            assert expected == outcome(exchange, bench.do(exchange))
+
+
+class TestCancelling:
+    async def test_connection_closes(self, origin: Origin) -> None:
+        """Cancelling an exchange closes its connection."""
+        engine = engines.load("asyncio").make(insecure=False, conc=8)
+        key, before = str(uuid.uuid4()), await asyncio.to_thread(origin.stats)
+        task = asyncio.create_task(engine.exchange(ask(origin.url(f"/hold/{key}"))))
+
+        async def reach(name: str, number: int) -> None:
+            while (await asyncio.to_thread(origin.stats))[name] != number:
+                pass
+
+        await reach("in_flight", before["in_flight"] + 1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await reach("in_flight", before["in_flight"])
+        await engine.close()
+        assert task.cancelled()
+
+
+_EXHAUSTED = """
+import os, resource, sys
+sys.path[:0] = [sys.argv[1]]
+from test_engines import TaskBench, ThreadBench, ask
+
+def starving():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    try:
+        while True:
+            held.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        yield ask(sys.argv[3].replace("127.0.0.1", "pinned.test"))
+
+held = []
+bench = (TaskBench if sys.argv[2] == "asyncio" else ThreadBench)(sys.argv[2], insecure=False, conc=2)
+bench.do(ask(sys.argv[3]))
+print(bench.do_all(starving())[0].error_class, flush=True)
+os._exit(0)
+"""
+
+
+class TestLoading:
+    @pytest.mark.parametrize("name", ["asyncio", "threads", "serial"])
+    def test_descriptors_run_out(self, origin: Origin, name: str) -> None:
+        """Where this machine has no descriptor left, that is `local` and no fault of the host's."""
+        arguments = [str(Path(__file__).parent), name, origin.url("/page/1")]
+        child = subprocess.run(
+            [sys.executable, "-c", _EXHAUSTED, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+        assert "local" == child.stdout.strip(), child.stderr
+
+    def test_nothing_is_imported_before_it_is_used(self) -> None:
+        """The list of engines costs neither aiohttp nor requests; one engine does not load the other's."""
+        code = (
+            "import sys; from crawler import engines; names = {'aiohttp', 'requests', 'urllib3'};"
+            "print(sorted(names & set(sys.modules))); engines.load('asyncio');"
+            "print(sorted(names & set(sys.modules)))"
+        )
+        child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+
+        assert "[]\n['aiohttp']\n" == child.stdout
+
+    @pytest.mark.parametrize(
+        ("name", "own", "driver", "threads"),
+        [
+            ("auto", "asyncio", "tasks", 1),
+            ("asyncio", "asyncio", "tasks", 1),
+            ("threads", "threads", "threads", 64),
+            ("serial", "serial", "threads", 1),
+            ("fake", "fake", "tasks", 1),
+        ],
+    )
+    def test_siblings(self, name: str, own: str, driver: str, threads: int) -> None:
+        """Every engine's module has the same four names."""
+        module = engines.load(name)
+
+        assert (own, driver, threads) == (module.NAME, module.DRIVER, module.threads(64))
+        assert callable(module.make)
+
+    def test_unknown(self) -> None:
+        """There is no engine by chance."""
+        with pytest.raises(KeyError):
+            engines.load("os")
+
+
+class TestFake:
+    async def test_script(self) -> None:
+        """Answers come in their order, the last one stays, and every exchange is remembered."""
+        failure = Failure("reset", "scripted")
+        engine = FakeEngine({"http://a.test/": [failure, Scripted((b"one", b"two"))]})
+        exchanges = [ask("http://a.test/") for _ in range(3)]
+        events = [await engine.exchange(exchange) for exchange in exchanges]
+
+        assert events[0] is failure
+        assert [None, 200, 200] == [exchange.body.status for exchange in exchanges]
+        assert b"onetwo" == exchanges[2].body.payload
+        assert exchanges == engine.seen
+        await engine.close()
+
+    async def test_broken_body(self) -> None:
+        """A failure after the pieces leaves a body that is marked as cut."""
+        late = Failure("timeout", "scripted")
+        engine = FakeEngine({"http://a.test/": [Scripted((b"part",), failure=late)]})
+        exchange = ask("http://a.test/")
+
+        assert await engine.exchange(exchange) is late
+        assert (b"part", "time") == (exchange.body.payload, exchange.body.truncated)
+
+    async def test_cap(self) -> None:
+        """A body that stops ends the exchange with a reply, as with the real engines."""
+        engine = FakeEngine({"http://a.test/": [Scripted((b"part", b"more"), failure=Failure("reset", "unseen"))]})
+        exchange = ask("http://a.test/", body=Body(max_bytes=2))
+
+        assert isinstance(await engine.exchange(exchange), Reply)
+        assert (b"pa", "length") == (exchange.body.payload, exchange.body.truncated)
+
+    async def test_unknown_url(self) -> None:
+        """What is not in the script cannot be reached, and nothing was sent."""
+        event = await engines.load("fake").make(insecure=False, conc=1).exchange(ask("http://b.test/"))
+
+        assert isinstance(event, Failure)
+        assert ("connect", False) == (event.error_class, event.sent)

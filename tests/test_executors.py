@@ -1,0 +1,170 @@
+"""The contract of all executors: chunks in, fates out, and nobody left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from scripted import state
+
+from crawler.chunks import home_of
+from crawler.config import CrawlConfig
+from crawler.errors import WorkerError
+from crawler.executors.base import ExecutorEvent, Moved, Settled
+from crawler.executors.inline import InlineExecutor
+from crawler.executors.pipes import PipeExecutor
+from crawler.executors.processes import ProcessExecutor
+from crawler.records import Chunk
+from crawler.wire import Settings
+from crawler.worker import serve
+from tests.conftest import ADDRESSES, Origin
+
+Make = Callable[..., PipeExecutor]
+CONFIG = CrawlConfig(procs=2, conc=8, allow_private=True, engine="asyncio")
+
+
+def children() -> set[int]:
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        found |= {int(pid) for pid in (task / "children").read_text().split()}
+    return found
+
+
+@pytest.fixture(params=["processes", "inline"])
+def make(request: pytest.FixtureRequest) -> Iterator[Make]:
+    made: list[PipeExecutor] = []
+
+    def build(workers: int = 2, homes: int = 0, config: CrawlConfig = CONFIG) -> PipeExecutor:
+        settings = Settings(config, 0, homes, "page", tuple(sys.path))
+        if request.param == "processes":
+            made.append(ProcessExecutor(workers, settings))
+        else:
+            made.append(InlineExecutor(workers, settings, serve))
+        return made[-1]
+
+    yield build
+    for executor in made:
+        executor.close()
+
+
+def collect(executor: PipeExecutor, count: int) -> list[ExecutorEvent]:
+    events: list[ExecutorEvent] = []
+    while len(events) < count:
+        events += executor.events(30)
+    return events
+
+
+def test_every_entry_of_a_chunk_comes_back_once(make: Make, origin: Origin) -> None:
+    """As many fates as entries, from the worker that had them."""
+    executor = make()
+    for worker in range(2):
+        states = (state(origin.url(f"/bytes/{n}"), worker * 10 + n) for n in range(5))
+        executor.send(worker, Chunk(worker + 1, tuple(states)))
+    events = collect(executor, 10)
+
+    assert {(w, w * 10 + n, n) for w in range(2) for n in range(5)} == {
+        (event.worker, event.result.row.seq, len(event.result.payload)) for event in events if isinstance(event, Settled)
+    }
+
+
+def test_workers_start_when_their_first_chunk_arrives(make: Make, origin: Origin) -> None:
+    """A place that is never used costs nothing, and counts as having one credit."""
+    executor = make(workers=8)
+    before = executor.started
+    executor.send(3, Chunk(1, (state(origin.url("/bytes/1")),)))
+    collect(executor, 1)
+
+    assert (0, 1) == (before, executor.started)
+    assert [1] * 7 == [executor.credit(worker) for worker in range(8) if worker != 3]
+
+
+def test_credit_is_asked_for_again(make: Make, origin: Origin) -> None:
+    """A chunk takes a credit; a worker that has little left to do gives a new one."""
+    executor = make()
+    executor.send(0, Chunk(1, (state(origin.url("/bytes/1")),)))
+    assert 0 == executor.credit(0)
+    while not executor.credit(0):
+        executor.events(30)
+    assert 1 == executor.credit(0)
+
+
+def test_a_redirect_to_another_workers_host_comes_back(make: Make, origin: Origin) -> None:
+    """Where hosts have homes, a worker hands over what leads to another's, and its home goes on from there."""
+    here, there = next((a, b) for a in ADDRESSES for b in ADDRESSES if home_of(a, 5) != home_of(b, 5))
+    executor = make(workers=5, homes=5)
+    target = origin.url("/bytes/3", host=there)
+    executor.send(home_of(here, 5), Chunk(1, (state(origin.url(f"/redirect-to?url={target}&status=302", host=here)),)))
+    (moved,) = collect(executor, 1)
+
+    assert isinstance(moved, Moved)
+    assert (target, 1) == (moved.state.target, len(moved.state.hops))
+    executor.send(home_of(there, 5), Chunk(2, (moved.state,)))
+    (settled,) = collect(executor, 1)
+    assert isinstance(settled, Settled)
+    assert (target, 200) == (settled.result.row.final_url, settled.result.row.status)
+
+
+def test_a_chunk_larger_than_the_pipe_does_not_block(make: Make, origin: Origin) -> None:
+    """What the pipe does not take waits in the parent, which goes on hearing results."""
+    executor = make(workers=1)
+    states = tuple(state(origin.url("/bytes/1"), n, body=b"x" * 4096) for n in range(400))
+    executor.send(0, Chunk(1, states))
+
+    assert set(range(400)) == {event.result.row.seq for event in collect(executor, 400) if isinstance(event, Settled)}
+
+
+def test_wake_ends_a_wait(make: Make) -> None:
+    """Another thread can make a waiting `events` return; it has nothing to say then."""
+    executor = make()
+    threading.Thread(target=executor.wake).start()
+
+    assert [] == executor.events(30)
+
+
+def test_close_leaves_nobody(make: Make, origin: Origin) -> None:
+    """Idle or busy, with a page that never comes: after close there is no child and no thread."""
+    before, threads = children(), threading.active_count()
+    executor = make()
+    executor.send(0, Chunk(1, (state(origin.url("/bytes/1")),)))
+    collect(executor, 1)
+    executor.send(1, Chunk(2, (state(origin.url("/hold/executors-close")),)))
+    executor.close()
+    executor.close()
+    origin.release("executors-close")
+
+    assert before == children()
+    assert threads >= threading.active_count()
+
+
+def test_a_dead_worker_is_noticed_at_once(origin: Origin) -> None:
+    """Its pipe says so: no waiting, one sentence with the signal's name and what to do."""
+    executor = ProcessExecutor(1, Settings(CONFIG, 0, 0, "page"))
+    before = children()
+    executor.send(0, Chunk(1, (state(origin.url("/hold/executors-kill")),)))
+    (worker,) = children() - before
+    os.kill(worker, signal.SIGKILL)
+
+    with pytest.raises(WorkerError, match=r"^Worker 0 was ended by SIGKILL with 1 entries unfinished; .* to go on\.$"):
+        collect(executor, 1)
+    executor.close()
+    origin.release("executors-kill")
+    assert before == children()
+
+
+def test_a_worker_whose_parent_is_gone_ends() -> None:
+    """The end of its input is the end of its parent: it leaves by itself, at once, with whatever it holds."""
+    before = children()
+    executor = ProcessExecutor(1, Settings(CONFIG, 0, 0, "page"))
+    executor.send(0, Chunk(1, (state("http://127.0.0.1:9/"),)))
+    (worker,) = children() - before
+    line = executor._lines[0]
+    os.close(line.write_fd)
+    line.write_fd = -1
+
+    assert (worker, 0) == os.waitpid(worker, 0)
+    executor.close()
