@@ -73,7 +73,7 @@ def run_job(
         before = sum(store.counts().values())
         finished = _record(source, store, config, watch)
         if finished and not sum(store.counts().values()):
-            raise InputError(f"{source.name} holds no URL; put one on each line.")
+            raise _no_url("Standard input" if source.name == "-" else source.name)
     finally:
         store.close()
     counts = store.counts()
@@ -98,7 +98,11 @@ def _refuse_empty(urls: Urls) -> None:
     """Raise InputError for a file without a URL, before a folder is made for it."""
     path = os.fspath(urls) if isinstance(urls, str | os.PathLike) else "-"
     if path != "-" and next(iter(TextSource(path)), None) is None:
-        raise InputError(f"{path} holds no URL; put one on each line.")
+        raise _no_url(path)
+
+
+def _no_url(name: str) -> InputError:
+    return InputError(f"{name} holds no URL; put one on each line.")
 
 
 def _record(source: Source, store: Store, config: CrawlConfig, watch: Watch | None) -> bool:

@@ -1,25 +1,31 @@
-"""What a person sees of a run: a live line on a terminal, a log line every five seconds elsewhere, a summary."""
+"""What a person sees of a run: a live view on a terminal, a log line every five seconds elsewhere, a summary."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
 import json
+import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from crawler.escape import printable
 from crawler.job import Summary
 from crawler.pipeline import Pipeline
 from crawler.records import OUTCOMES, Result
 from crawler.tally import Reading, Tally
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
+    from rich.console import RenderableType
+    from rich.live import Live
+    from rich.text import Text
 
 _LOG_S = 5.0
 _DRAW_S = 0.2
+_BAR_WIDTH = 40
 
 
 class Progress(Protocol):
@@ -37,7 +43,7 @@ class _Quiet:
     def __init__(self) -> None:
         self.tally = Tally()
 
-    def update(self, pipeline: Pipeline, batch: list[Result]) -> None:
+    def update(self, pipeline: Pipeline, batch: list[Result]) -> None:  # noqa: ARG002
         self.tally.add(batch)
 
 
@@ -57,13 +63,12 @@ class _Lines:
             print(self._format(self.tally.read(pipeline)), file=sys.stderr, flush=True)
 
 
-class _Live:
-    """One bar and two lines of numbers, redrawn five times a second."""
+class _View:
+    """A bar and a few lines of numbers, redrawn five times a second; the summary takes their place at the end."""
 
-    def __init__(self, display: RichProgress) -> None:
+    def __init__(self, live: Live) -> None:
         self.tally = Tally()
-        self._display = display
-        self._task = display.add_task("", total=None, speed="", counts="")
+        self._live = live
         self._next = 0.0
 
     def update(self, pipeline: Pipeline, batch: list[Result]) -> None:
@@ -71,18 +76,7 @@ class _Live:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _DRAW_S
-            self._draw(self.tally.read(pipeline))
-
-    def _draw(self, reading: Reading) -> None:
-        known = reading.fraction is not None
-        self._display.update(
-            self._task,
-            total=1.0 if known else None,
-            completed=reading.fraction or 0.0,
-            speed=f"{reading.pages_per_s:,.0f} pages/s · {_bytes(reading.bytes_per_s)}/s · ETA {_clock(reading.eta_s)}",
-            counts=_counts(reading),
-        )
-        self._display.refresh()
+            self._live.update(view(self.tally.read(pipeline)), refresh=True)
 
 
 @contextlib.contextmanager
@@ -90,9 +84,12 @@ def make_progress(quiet: bool, log_format: str) -> Iterator[Progress]:
     """The display that fits: none, live (standard error is a terminal), or lines."""
     if quiet:
         yield _Quiet()
-    elif sys.stderr.isatty() and log_format == "text":
-        with _rich_display() as display:
-            yield _Live(display)
+    elif log_format == "text" and _is_screen():
+        from rich.console import Console  # a pipe does not pay for it
+        from rich.live import Live
+
+        with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
+            yield _View(live)
     else:
         yield _Lines(log_format)
 
@@ -109,33 +106,44 @@ def say_summary(summary: Summary, tally: Tally, log_format: str) -> None:
     if summary.recorded:
         pace = tally.ok / max(summary.elapsed_s, 1e-3)
         print(f"{tally.ok:,} pages ok in {_clock(summary.elapsed_s)}, {pace:,.0f} a second")
+    out = printable(shlex.quote(str(summary.out)))
     if summary.finished:
-        print(f"Everything is in {summary.out}. Next: crawl report {summary.out}")
+        print(f"Everything is in {out}. Next: crawl report {out}")
     else:
-        print(f"Stopped; what is recorded is safe in {summary.out}. The same command goes on.")
+        print(f"Stopped; what is recorded is safe in {out}. The same command goes on.")
 
 
-def _rich_display() -> RichProgress:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+def view(reading: Reading) -> RenderableType:
+    """The live view: a bar, the pace, the outcomes, and the errors where there are some; no line ever wraps."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
 
-    return Progress(
-        BarColumn(bar_width=24),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[speed]}", markup=False),
-        TextColumn("{task.fields[counts]}", markup=False),
-        console=Console(stderr=True),
-        auto_refresh=False,
-    )
+    known = reading.fraction is not None
+    bar = ProgressBar(1.0 if known else None, reading.fraction or 0.0, width=_BAR_WIDTH)
+    done = f"{reading.fraction:4.0%} · " if known else ""
+    head = Table.grid(padding=(0, 1))
+    head.add_row(bar, _one_line(f"{done}{_clock(reading.elapsed_s)} · ETA {_clock(reading.eta_s)}"))
+    lines = [_pace(reading), _counts(reading), *([_errors(reading)] if reading.error_classes else [])]
+    return Group(head, *map(_one_line, lines))
+
+
+def _one_line(text: str) -> Text:
+    from rich.text import Text
+
+    return Text(text, no_wrap=True, overflow="ellipsis")
+
+
+def _is_screen() -> bool:
+    """Whether standard error is a terminal on which lines can be drawn over."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
 
 
 def _text_line(reading: Reading) -> str:
-    rate = "-" if reading.success_rate is None else f"{reading.success_rate:.1%}"
-    mean = "-" if reading.mean_page_ms is None else f"{reading.mean_page_ms:,.0f} ms"
     done = "" if reading.fraction is None else f" ({reading.fraction:.1%})"
     return (
-        f"{_now():%H:%M:%S} {reading.recorded:,} entries{done}, {rate} ok, {reading.pages_per_s:,.0f} pages/s, "
-        f"{_bytes(reading.bytes_per_s)}/s, mean {mean} a page, ETA {_clock(reading.eta_s)}; {_counts(reading)}"
+        f"{_now():%H:%M:%S} {reading.recorded:,} entries{done}, ETA {_clock(reading.eta_s)}; "
+        f"{_pace(reading)}; {_counts(reading)}"
     )
 
 
@@ -161,10 +169,20 @@ def _json_line(reading: Reading) -> str:
     return json.dumps(values)
 
 
+def _pace(reading: Reading) -> str:
+    mean = "-" if reading.mean_page_ms is None else f"{reading.mean_page_ms:,.0f} ms"
+    rate = "-" if reading.success_rate is None else f"{reading.success_rate:.1%}"
+    return f"{reading.pages_per_s:,.0f} pages/s · {_bytes(reading.bytes_per_s)}/s · mean {mean} a page · {rate} ok"
+
+
 def _counts(reading: Reading) -> str:
     parts = [f"{reading.ok:,} ok"]
     parts += [f"{reading.outcomes[name]:,} {name}" for name in OUTCOMES if reading.outcomes.get(name)]
     return " · ".join(parts)
+
+
+def _errors(reading: Reading) -> str:
+    return "Errors: " + " · ".join(f"{count:,} {name}" for name, count in reading.error_classes.items())
 
 
 def _bytes(count: float) -> str:

@@ -66,7 +66,9 @@ class World:
         rule = AddressRule(config.allow_private, config.allow_net)
         return FlowRules(config, rule, at_home, utc=lambda: self.now, chance=lambda: 0.5)
 
-    def run(self, state: FlowState, config: CrawlConfig | None = None, **rules: Callable[[str], bool]) -> Fate | FlowState:
+    def run(
+        self, state: FlowState, config: CrawlConfig | None = None, **rules: Callable[[str], bool]
+    ) -> Fate | FlowState:
         """One flow to its end."""
         flow = fetch(state, self.rules(config, **rules))
         event: Event = None

@@ -158,10 +158,7 @@ def test_missing_end_marker(coding: str) -> None:
     wire = ENCODERS[coding](page)
     body = pushed(body_of(coding, max_bytes=2**21), [wire[: len(wire) // 2]])
     assert ("decode", None, len(wire) // 2) == (body.problem, body.truncated, body.bytes_wire)
-    assert (
-        body.problem_text
-        == f"The body is not what its coding '{coding}' says: it ends before its end marker."
-    )
+    assert body.problem_text == f"The body is not what its coding '{coding}' says: it ends before its end marker."
     assert page.startswith(body.decoded)
 
 
@@ -197,9 +194,7 @@ def test_most_codings(count: int, problem: str | None) -> None:
     assert (problem, wire) == (body.problem, body.payload)
 
 
-@pytest.mark.parametrize(
-    ("method", "status"), [("HEAD", 200), ("GET", 100), ("GET", 199), ("GET", 204), ("GET", 304)]
-)
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 100), ("GET", 199), ("GET", 204), ("GET", 304)])
 def test_no_body(method: str, status: int) -> None:
     """HEAD, 1xx, 204 and 304 have no body (RFC 9112 §6.3): what comes is not theirs, a coding moot."""
     body = Body(method=method, max_bytes=CAP)

@@ -131,9 +131,7 @@ def test_decode_never_raises(body: bytes, charset: str) -> None:
 
 
 _MARKUP = st.lists(
-    st.sampled_from(
-        [b"<", b"meta", b" ", b"charset", b"=", b'"', b"'", b">", b"<!--", b"-->", b"gbk", b"/", b"?xml"]
-    )
+    st.sampled_from([b"<", b"meta", b" ", b"charset", b"=", b'"', b"'", b">", b"<!--", b"-->", b"gbk", b"/", b"?xml"])
 ).map(b"".join)
 
 

@@ -72,9 +72,7 @@ class TestReport:
         open_store(tmp_path / "out").close()
         crawl("report", tmp_path / "out")
 
-        assert (
-            "0 fetched + 0 failed + 0 denied + 0 duplicate + 0 invalid = 0 entries" in capsys.readouterr().out
-        )
+        assert "0 fetched + 0 failed + 0 denied + 0 duplicate + 0 invalid = 0 entries" in capsys.readouterr().out
 
     def test_json(self, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """`--json` is one JSON object with the fields of `Stats`."""
@@ -103,9 +101,7 @@ class TestReport:
             "report.main(argparse.Namespace(folder=pathlib.Path(sys.argv[1]), json=False)); "
             "print('rich' in sys.modules)"
         )
-        ran = subprocess.run(
-            [sys.executable, "-c", code, str(out)], capture_output=True, text=True, check=True
-        )
+        ran = subprocess.run([sys.executable, "-c", code, str(out)], capture_output=True, text=True, check=True)
 
         assert "False" == ran.stdout.splitlines()[-1]
 
@@ -139,8 +135,7 @@ class TestQuery:
         assert text.isascii()
         assert "\x7f" not in text
         assert [
-            {"seq": seq, "odd": "\x7f\x9b", "blob": "ff", "big": None, "no": None}
-            for seq in range(1, rows + 1)
+            {"seq": seq, "odd": "\x7f\x9b", "blob": "ff", "big": None, "no": None} for seq in range(1, rows + 1)
         ] == json.loads(text)
 
     def test_csv(self, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,7 +207,5 @@ class TestGet:
 
     def test_no_body(self, out: Path) -> None:
         """A page without a record says why there is none."""
-        with pytest.raises(
-            NotRecordedError, match=r"no body of http://site\.test/gone: failed, no such name"
-        ):
+        with pytest.raises(NotRecordedError, match=r"no body of http://site\.test/gone: failed, no such name"):
             crawl("get", out, "http://site.test/gone")

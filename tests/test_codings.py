@@ -33,9 +33,7 @@ each_coding = pytest.mark.parametrize(("coding", "encode"), PAIRS)
 
 def decoded(decoder: Decoder, data: bytes, step: int | None = None) -> bytes:
     step = step or len(data) or 1
-    return b"".join(
-        piece for at in range(0, len(data), step) for piece in decoder.decode(data[at : at + step])
-    )
+    return b"".join(piece for at in range(0, len(data), step) for piece in decoder.decode(data[at : at + step]))
 
 
 @each_coding

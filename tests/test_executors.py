@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from conftest import ADDRESSES, Origin
 from scripted import state
 
 from crawler.chunks import home_of
@@ -22,7 +23,6 @@ from crawler.executors.processes import ProcessExecutor
 from crawler.records import Chunk
 from crawler.wire import Settings
 from crawler.worker import serve
-from tests.conftest import ADDRESSES, Origin
 
 Make = Callable[..., PipeExecutor]
 CONFIG = CrawlConfig(procs=2, conc=8, allow_private=True, engine="asyncio")
@@ -68,7 +68,9 @@ def test_every_entry_of_a_chunk_comes_back_once(make: Make, origin: Origin) -> N
     events = collect(executor, 10)
 
     assert {(w, w * 10 + n, n) for w in range(2) for n in range(5)} == {
-        (event.worker, event.result.row.seq, len(event.result.payload)) for event in events if isinstance(event, Settled)
+        (event.worker, event.result.row.seq, len(event.result.payload))
+        for event in events
+        if isinstance(event, Settled)
     }
 
 

@@ -67,7 +67,9 @@ def test_a_post_that_never_left_is_sent_again() -> None:
     assert "fetched" == fate(world, state(URL, method="POST", body=b"pay")).outcome
 
 
-@pytest.mark.parametrize(("method", "status", "tries"), [("GET", 503, 3), ("POST", 503, 1), ("POST", 429, 3), ("GET", 500, 1)])
+@pytest.mark.parametrize(
+    ("method", "status", "tries"), [("GET", 503, 3), ("POST", 503, 1), ("POST", 429, 3), ("GET", 500, 1)]
+)
 def test_statuses_that_can_pass(method: str, status: int, tries: int) -> None:
     """429, 502, 503 and 504 pass; but after a 5xx a POST may have been done."""
     world = World({URL: [answer(status)]})
@@ -78,7 +80,15 @@ def test_statuses_that_can_pass(method: str, status: int, tries: int) -> None:
 
 @pytest.mark.parametrize(
     ("value", "pause"),
-    [("7", 7.0), ("99999", 120.0), ("-5", 0.5), ("soon", 0.5), ("", 0.5), ("²", 0.5), ("Thu, 01 Jan 1970 00:16:50 GMT", 10.0)],
+    [
+        ("7", 7.0),
+        ("99999", 120.0),
+        ("-5", 0.5),
+        ("soon", 0.5),
+        ("", 0.5),
+        ("²", 0.5),
+        ("Thu, 01 Jan 1970 00:16:50 GMT", 10.0),
+    ],
 )
 def test_retry_after_is_honoured_within_a_bound(value: str, pause: float) -> None:
     """Seconds or a date (RFC 9110 §10.2.3), capped; nonsense leaves the backoff."""
@@ -115,7 +125,11 @@ def test_redirects_end() -> None:
 
 @pytest.mark.parametrize(
     ("location", "outcome", "error_class"),
-    [("ftp://example.com/", "denied", "scheme"), ("javascript:alert(1)", "denied", "scheme"), ("http://", "failed", "redirect")],
+    [
+        ("ftp://example.com/", "denied", "scheme"),
+        ("javascript:alert(1)", "denied", "scheme"),
+        ("http://", "failed", "redirect"),
+    ],
 )
 def test_redirects_that_lead_nowhere(location: str, outcome: str, error_class: str) -> None:
     """A redirect to another scheme is denied; one to no URL is a failure."""
@@ -126,7 +140,14 @@ def test_redirects_that_lead_nowhere(location: str, outcome: str, error_class: s
 
 @pytest.mark.parametrize(
     ("status", "method", "after"),
-    [(301, "POST", "GET"), (302, "POST", "GET"), (303, "PUT", "GET"), (303, "HEAD", "HEAD"), (307, "POST", "POST"), (308, "PUT", "PUT")],
+    [
+        (301, "POST", "GET"),
+        (302, "POST", "GET"),
+        (303, "PUT", "GET"),
+        (303, "HEAD", "HEAD"),
+        (307, "POST", "POST"),
+        (308, "PUT", "PUT"),
+    ],
 )
 def test_methods_change_as_browsers_change_them(status: int, method: str, after: str) -> None:
     """WHATWG Fetch §4.4: 303 makes a GET, so do 301 and 302 of a POST; 307 and 308 keep method and body."""
@@ -140,12 +161,19 @@ def test_methods_change_as_browsers_change_them(status: int, method: str, after:
 
 @pytest.mark.parametrize(
     ("target", "kept"),
-    [("/same", True), ("http://other.org/", False), ("https://example.com/", False), ("http://example.com:8080/", False)],
+    [
+        ("/same", True),
+        ("http://other.org/", False),
+        ("https://example.com/", False),
+        ("http://example.com:8080/", False),
+    ],
 )
 def test_own_headers_stay_with_their_origin(target: str, kept: bool) -> None:
     """The caller's header fields are not told to another origin (scheme, host or port)."""
     world = World({URL: [answer(302, (("Location", target),))]})
-    world._pages |= {url: [answer()] for url in ("http://example.com/same", "http://other.org/", "https://example.com/")}
+    world._pages |= {
+        url: [answer()] for url in ("http://example.com/same", "http://other.org/", "https://example.com/")
+    }
     world._pages["http://example.com:8080/"] = [answer()]
     fate(world, state(URL, headers=(("Authorization", "Basic x"),)), CrawlConfig(header=(("X-Key", "k"),)))
 
@@ -188,7 +216,12 @@ def test_private_addresses_are_denied(address: str) -> None:
     world = World({URL: [answer()]}, addresses=[address])
     ending = fate(world)
 
-    assert ("denied", "blocked_address", 0, []) == (ending.outcome, ending.error_class, ending.attempts, world.exchanges)
+    assert ("denied", "blocked_address", 0, []) == (
+        ending.outcome,
+        ending.error_class,
+        ending.attempts,
+        world.exchanges,
+    )
 
 
 def test_only_public_addresses_of_a_name_are_connected() -> None:
@@ -218,7 +251,12 @@ def test_every_hop_is_judged() -> None:
 
 def test_the_deadline_is_for_the_whole_url() -> None:
     """Redirects and retries share `max_time`; waiting for a retry does not count."""
-    world = World({URL: [answer(302, (("Location", "/b"),), ms=600)], "http://example.com/b": [failure("reset", ms=300), answer()]})
+    world = World(
+        {
+            URL: [answer(302, (("Location", "/b"),), ms=600)],
+            "http://example.com/b": [failure("reset", ms=300), answer()],
+        }
+    )
     fate(world, config=CrawlConfig(max_time=1.0))
 
     assert [1.0, 0.4, 0.1] == [round(exchange.time_s, 3) for exchange in world.exchanges]

@@ -41,7 +41,9 @@ def test_every_entry_ends_once() -> None:
 
 def test_a_host_never_has_more_in_flight_than_its_limit() -> None:
     """Also through redirects: an exchange holds a slot of the host that it talks to, and only of that one."""
-    world = World({f"http://{h}.com/{n}": [answer(302, (("Location", f"http://z.com/{h}{n}"),))] for h in "abc" for n in range(5)})
+    world = World(
+        {f"http://{h}.com/{n}": [answer(302, (("Location", f"http://z.com/{h}{n}"),))] for h in "abc" for n in range(5)}
+    )
     world._pages |= {f"http://z.com/{h}{n}": [answer()] for h in "abc" for n in range(5)}
     frontier = make(world, CrawlConfig(per_host=2))
     frontier.add(state(url, seq) for seq, url in enumerate(list(world._pages)[:15], 1))

@@ -146,9 +146,7 @@ class TestPages:
         (out / "warc" / "00001.warc.gz").unlink()
         with open_crawl(out) as results:
             page = next(results.pages())
-            with pytest.raises(
-                NotRecordedError, match=r"seq 1 cannot be read at byte \d+ of .*00001\.warc\.gz"
-            ):
+            with pytest.raises(NotRecordedError, match=r"seq 1 cannot be read at byte \d+ of .*00001\.warc\.gz"):
                 _ = page.body
 
     def test_a_damaged_record(self, out: Path) -> None:
@@ -194,9 +192,7 @@ class TestGet:
             ("=cmd\x1b[2J\u202e", 7),  # no URL at all
         ],
     )
-    def test_by_url(
-        self, out: Path, monkeypatch: pytest.MonkeyPatch, url: str, seq: int, indexed: bool
-    ) -> None:
+    def test_by_url(self, out: Path, monkeypatch: pytest.MonkeyPatch, url: str, seq: int, indexed: bool) -> None:
         """A page is found by its text in the input, its normalised form or its final URL, index or not."""
         with contextlib.ExitStack() as stack:
             results = stack.enter_context(open_crawl(out))
@@ -233,9 +229,7 @@ class TestQuery:
     def test_rows_and_names(self, out: Path) -> None:
         """An answer iterates over tuples and knows its columns; parameters go by place or by name."""
         with open_crawl(out) as results:
-            answer = results.query(
-                "SELECT seq, status AS code FROM pages WHERE status > ? ORDER BY seq", (100,)
-            )
+            answer = results.query("SELECT seq, status AS code FROM pages WHERE status > ? ORDER BY seq", (100,))
             assert ("seq", "code") == answer.columns
             assert [(1, 200), (2, 200), (3, 503)] == list(answer)
             assert [(5,)] == list(results.query("SELECT seq FROM pages WHERE outcome = :o", {"o": "denied"}))

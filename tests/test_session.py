@@ -67,13 +67,13 @@ def test_a_slow_host_does_not_starve_the_rest() -> None:
     """Entries that must wait for their host do not count as work: more is asked for, up to a bound."""
     world = World({f"http://slow.com/{n}": [answer()] for n in range(1_000)})
     session = make(world, chunk_size=1_000, per_host=1)
-    credits = sum(message.kind is Kind.CREDIT for message in said(session))
+    given = sum(message.kind is Kind.CREDIT for message in said(session))
     for n in range(100):
-        if not credits:
+        if not given:
             break
-        credits -= 1
+        given -= 1
         session.receive(chunk(*(state(f"http://slow.com/{n}", n) for n in range(1_000))))
-        credits += sum(message.kind is Kind.CREDIT for message in said(session))
+        given += sum(message.kind is Kind.CREDIT for message in said(session))
 
     assert HELD_MOST // 1_000 <= n <= HELD_MOST // 1_000 + 1
 
@@ -81,7 +81,11 @@ def test_a_slow_host_does_not_starve_the_rest() -> None:
 def test_every_entry_is_reported_then_the_session_is_finished() -> None:
     """Fates become RESULT frames, redirects to another worker's host MOVED frames, and after END there is an end."""
     world = World(
-        {"http://a.com/": [answer()], "http://b.com/": [failure("tls")], "http://c.com/": [answer(302, (("Location", "http://z.com/"),))]}
+        {
+            "http://a.com/": [answer()],
+            "http://b.com/": [failure("tls")],
+            "http://c.com/": [answer(302, (("Location", "http://z.com/"),))],
+        }
     )
     session = make(world, foreign="z.com")
     session.receive(chunk(*(state(url, seq) for seq, url in enumerate(world._pages, 1))))

@@ -337,9 +337,7 @@ class TestDisk:
 
         assert INFO + b"..one" == (out / "warc" / "00001.warc.gz").read_bytes()
 
-    @pytest.mark.parametrize(
-        "harm", [Path.unlink, lambda path: path.write_bytes(b"short")], ids=["gone", "short"]
-    )
+    @pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"short")], ids=["gone", "short"])
     def test_damaged_archive_is_refused(self, out: Path, harm: Callable[[Path], object]) -> None:
         """An archive that is shorter than what was committed is not written on."""
         with contextlib.closing(open_disk(out)) as store:
@@ -399,10 +397,7 @@ class TestDisk:
             connection.execute("CREATE INDEX pages_by_url ON pages (url)")
         open_disk(out).close()
         with contextlib.closing(sqlite3.connect(out / "crawl.db")) as connection:
-            assert (
-                []
-                == connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'pages_by%'").fetchall()
-            )
+            assert [] == connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'pages_by%'").fetchall()
 
     def test_readers_do_not_stop_it(self, out: Path) -> None:
         """A reader in the middle of a query sees its snapshot, and the crawl commits on."""
@@ -491,9 +486,7 @@ class TestLimits:
             store._database._connection.execute("PRAGMA max_page_count = 10")
             for seq in range(1, 1000):
                 store.add(result(seq))
-            with pytest.raises(
-                StoreError, match=r"SQLITE_FULL.*the disk is full.*run the same command again"
-            ):
+            with pytest.raises(StoreError, match=r"SQLITE_FULL.*the disk is full.*run the same command again"):
                 store.commit()
 
 

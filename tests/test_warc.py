@@ -103,9 +103,7 @@ def test_read_by_others() -> None:
 def test_response_record() -> None:
     """A response record has the fields of WARC 1.1 §5 and §6.3 and the answer as HTTP/1.1."""
     record_id = warc.new_id()
-    headers, block = warc.read_record(
-        response(record_id=record_id, truncated="length", identified="text/html")
-    )
+    headers, block = warc.read_record(response(record_id=record_id, truncated="length", identified="text/html"))
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n"
     expected = {
         "WARC-Type": "response",
@@ -133,13 +131,9 @@ def test_unknown_fields_are_left_out() -> None:
 def test_request_record() -> None:
     """A request record names its response and shows the request as it was sent, engine's fields included."""
     response_id = warc.new_id()
-    record = request(
-        concurrent_to=response_id, method="POST", url="https://example.com:8443?q#f", content=b"a=1"
-    )
+    record = request(concurrent_to=response_id, method="POST", url="https://example.com:8443?q#f", content=b"a=1")
     headers, block = warc.read_record(record)
-    expected = (
-        b"POST /?q HTTP/1.1\r\nHost: example.com:8443\r\nUser-Agent: crawler\r\nContent-Length: 3\r\n\r\na=1"
-    )
+    expected = b"POST /?q HTTP/1.1\r\nHost: example.com:8443\r\nUser-Agent: crawler\r\nContent-Length: 3\r\n\r\na=1"
     assert expected == block
     assert ("request", f"<{response_id}>", sha1(expected)) == (
         headers["WARC-Type"],

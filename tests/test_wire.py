@@ -13,10 +13,25 @@ from scripted import state
 from crawler.config import CrawlConfig
 from crawler.errors import WorkerError
 from crawler.records import Chunk, Cookie, Hop, Result, Row
-from crawler.wire import Frame, FrameReader, Kind, Settings, frame, read_chunk, read_first, read_result, read_state, result_frame
+from crawler.wire import (
+    Frame,
+    FrameReader,
+    Kind,
+    Settings,
+    frame,
+    read_chunk,
+    read_first,
+    read_result,
+    read_state,
+    result_frame,
+)
 
-HOP = Hop("http://a/", "GET", (("A", "b"),), b"", 302, "Found", "1.1", (("Location", "/b"),), b"moved", "/b", "1.2.3.4", 1.5)
-STATE = state("http://a/", hops=(HOP,), cookies=(Cookie("n", "v", "a", True, "/", False),), body=b"\x00\xff", extra={"id": [1]})
+HOP = Hop(
+    "http://a/", "GET", (("A", "b"),), b"", 302, "Found", "1.1", (("Location", "/b"),), b"moved", "/b", "1.2.3.4", 1.5
+)
+STATE = state(
+    "http://a/", hops=(HOP,), cookies=(Cookie("n", "v", "a", True, "/", False),), body=b"\x00\xff", extra={"id": [1]}
+)
 ROW = Row(7, "list", 9, "http://a/", "http://a/", "a", "fetched", status=200, total_ms=1.5)
 
 
@@ -28,7 +43,10 @@ def read(data: bytes, pieces: list[int]) -> list[Frame]:
     return frames
 
 
-@given(st.lists(st.tuples(st.sampled_from(Kind), st.binary(max_size=300)), max_size=20), st.lists(st.integers(0, 50), max_size=40))
+@given(
+    st.lists(st.tuples(st.sampled_from(Kind), st.binary(max_size=300)), max_size=20),
+    st.lists(st.integers(0, 50), max_size=40),
+)
 def test_frames_survive_any_cut(messages: list[tuple[Kind, bytes]], pieces: list[int]) -> None:
     """The frames read are the frames written, in their order, wherever the stream is cut."""
     data = b"".join(buffer for kind, payload in messages for buffer in frame(kind, "head", payload))
@@ -45,7 +63,9 @@ def test_messages_come_back_as_they_were() -> None:
     assert (Chunk(1, (STATE,)), STATE, result) == (read_chunk(chunk), read_state(moved), read_result(settled))
 
 
-@pytest.mark.parametrize("prefix", [struct.pack("<BII", 99, 0, 0), struct.pack("<BII", 2, 1 << 31, 0), b"Traceback (most recent call last)"])
+@pytest.mark.parametrize(
+    "prefix", [struct.pack("<BII", 99, 0, 0), struct.pack("<BII", 2, 1 << 31, 0), b"Traceback (most recent call last)"]
+)
 def test_what_is_no_frame_is_said(prefix: bytes) -> None:
     """Bytes of another kind (a stray print, a wrong version) are an error, not a hang or a huge allocation."""
     with pytest.raises(WorkerError):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import shlex
 from pathlib import Path
 
 from crawler.cli import run
+from crawler.errors import FolderError
+from crawler.escape import printable
 
 _EXAMPLE = """\
 example:
@@ -14,6 +17,12 @@ example:
 
 It serves the standard library's documentation from this machine, crawls it, and says what to try next.
 """
+_NEXT = """
+Try next:
+  crawl report {out}
+  crawl query {out} "SELECT status, count(*) FROM pages GROUP BY status"
+  crawl get {out} {base}/json.html
+Then your own list, a text file with one URL a line: crawl urls.txt"""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,22 +42,29 @@ def main(args: argparse.Namespace) -> int:
     """Serve, write the list, crawl it; the exit status is that of the crawl."""
     from crawler.demo.server import running
 
-    out = args.out or _fresh_folder()
-    urls = out.with_suffix(".txt")
+    out: Path = args.out or _fresh_folder()
+    if not _is_fresh(out):
+        raise FolderError(f"{out} or {_list_of(out)} exists already; name a new folder with --out.")
+    urls = _list_of(out)
     with running() as (base, paths):
         urls.parent.mkdir(parents=True, exist_ok=True)
         urls.write_text("".join(f"{base}{path}\n" for path in paths), encoding="utf-8")
-        print(f"{len(paths)} URLs of a site on this machine are in {urls}; crawling them into {out}")
+        print(printable(f"{len(paths)} URLs of a site on this machine are in {urls}; crawling them into {out}"))
         status = run.main(run.parse([str(urls), "--out", str(out), "--allow-private"]))
-    print(f"""
-Try next:
-  crawl report {out}
-  crawl query {out} "SELECT status, count(*) FROM pages GROUP BY status"
-  crawl get {out} {base}/json.html
-  crawl seeds/documentation.txt --out documentation.crawl""")
+    if not status:
+        print(_NEXT.format(out=printable(shlex.quote(str(out))), base=base))
     return status
 
 
 def _fresh_folder() -> Path:
     names = itertools.chain(["demo.crawl"], (f"demo-{n}.crawl" for n in itertools.count(2)))
-    return next(path for path in map(Path, names) if not path.exists())
+    return next(path for path in map(Path, names) if _is_fresh(path))
+
+
+def _is_fresh(out: Path) -> bool:
+    return not out.exists() and not _list_of(out).exists()
+
+
+def _list_of(out: Path) -> Path:
+    """The list beside the folder: `demo.txt` of `demo.crawl`."""
+    return out.with_name(out.name.removesuffix(".crawl") + ".txt")

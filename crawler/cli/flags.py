@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -66,7 +67,24 @@ def _add_flag(group: Any, field: dataclasses.Field[Any], default: Any) -> None:
 
 
 def _type(name: str, default: Any) -> Callable[[str], Any]:
-    return _size if name == "max_body" else type(default)
+    return _size if name == "max_body" else {int: _whole, float: _number}.get(type(default), str)
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from error
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+    return number
 
 
 def _size(text: str) -> int:
@@ -79,7 +97,7 @@ def _size(text: str) -> int:
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon:
-        raise argparse.ArgumentTypeError(f"{text!r} has no colon; write 'Name: value'")
+        raise argparse.ArgumentTypeError("there is no colon; write 'Name: value'")  # it may be a secret: not shown
     return name.strip(), value.strip()
 
 

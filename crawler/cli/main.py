@@ -6,11 +6,14 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from crawler.cli import demo, get, query, report, run
-from crawler.errors import CrawlerError, UsageError
+from crawler.errors import CrawlerError, InputError, RunError, UsageError
+from crawler.escape import printable
 
 _COMMANDS = {"run": run, "demo": demo, "report": report, "query": query, "get": get}
+_INTERRUPTED = 130
 _EPILOG = """\
 example:
   crawl urls.txt --procs 4 --conc 256 --out pages.crawl
@@ -22,28 +25,49 @@ example:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status (0, 1, 2, 3 or 130)."""
-    arguments = _with_command(list(sys.argv[1:] if argv is None else argv))
-    args = _parser().parse_args(arguments)
     try:
+        args = _parse(list(sys.argv[1:] if argv is None else argv))
         return int(_COMMANDS[args.command].main(args))
     except CrawlerError as error:
-        print(f"crawl: {error}", file=sys.stderr)
+        print(f"crawl: {printable(str(error))}", file=sys.stderr)
         return error.exit_status
+    except KeyboardInterrupt:
+        print("crawl: Interrupted at once; what was recorded is safe, and the same command goes on.", file=sys.stderr)
+        return _INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has enough, as in `crawl query … | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return UsageError.exit_status - 1
+        return RunError.exit_status
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """What the arguments ask for; raises UsageError."""
+    args, unknown = _parser().parse_known_args(_with_command(arguments))
+    if unknown:
+        raise UsageError(f"'crawl {args.command}' does not know {unknown[0]!r}; see 'crawl {args.command} --help'.")
+    return args
 
 
 def _with_command(arguments: list[str]) -> list[str]:
-    """`crawl urls.txt` is `crawl run urls.txt`."""
+    """`crawl urls.txt` is `crawl run urls.txt`; raises InputError for a word that is neither a command nor a file."""
     if not arguments or arguments[0] in (*_COMMANDS, "-h", "--help", "--version"):
         return arguments or ["--help"]
+    first = arguments[0]
+    if not first.startswith("-") and not os.path.exists(first):  # noqa: PTH110 - Path.exists may raise
+        names = ", ".join(_COMMANDS)
+        raise InputError(f"{first} does not exist; name a text file with one URL a line, or a command ({names}).")
     return ["run", *arguments]
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, where argparse prints the whole usage first."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message.removeprefix('argument ')}; see '{self.prog} --help'.")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="crawl",
         description="Fetch every URL of a list: as fast as the machine can, politely, and without losing one.",
         epilog=_EPILOG,

@@ -84,7 +84,7 @@ def _interrupts() -> Iterator[list[int]]:
     """SIGINT and SIGTERM stop the run in order: the list that is yielded fills up. A second one stops it at once."""
     received: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         if received:
             raise KeyboardInterrupt
         received.append(number)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
 import functools
 import ipaddress
 import socket
@@ -190,7 +191,8 @@ class _Run:
         except (aiohttp.ClientError, HttpProcessingError, OSError):
             # What came before the break is still in the reader, which shows only the break.
             content.set_exception(cast(BaseException, None))
-            self._body.feed(content.read_nowait())
+            if self._body.feed(content.read_nowait()) is Verdict.STOP:
+                return False
             raise
         return True
 
@@ -320,7 +322,7 @@ def _socket_for(info: AddrInfoType) -> socket.socket:
     family, kind, protocol, _, place = info
     address = ipaddress.ip_address(place[0])
     if all(ipaddress.ip_address(allowed) != address for allowed in _TRAIL.get().addresses):
-        raise PermissionError(1, f"{address} is none of the addresses that were checked")
+        raise PermissionError(errno.EPERM, f"{address} is none of the addresses that were checked")
     return socket.socket(family, kind, protocol)
 
 

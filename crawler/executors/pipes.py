@@ -5,10 +5,12 @@ No queue and no lock is shared between workers: one that dies, and whenever, can
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import os
 import selectors
+import threading
 from collections import deque
 from typing import Protocol
 
@@ -65,6 +67,7 @@ class PipeExecutor:
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
+        self._waking = threading.Lock()
         self._closed = False
 
     def _start_child(self, worker: int, read_fd: int, write_fd: int) -> Child:
@@ -98,11 +101,9 @@ class PipeExecutor:
 
     def wake(self) -> None:
         """Make a waiting `events` return; from any thread."""
-        if not self._closed:
-            try:
+        with self._waking, contextlib.suppress(BlockingIOError):  # a full pipe: it is awake already
+            if not self._closed:
                 os.write(self._wake_write, b".")
-            except BlockingIOError:
-                return  # it is awake already
 
     def close(self) -> None:
         """Leave no worker behind.
@@ -113,7 +114,9 @@ class PipeExecutor:
         """
         if self._closed:
             return
-        self._closed = True
+        with self._waking:
+            self._closed = True  # from here on nobody writes to a number that may soon be another file's
+            os.close(self._wake_write)
         for line in self._lines.values():
             if not line.busy and not line.done:
                 self._queue(line, Kind.END, None)
@@ -125,7 +128,6 @@ class PipeExecutor:
             self._hang_up(line)
         self._selector.close()
         os.close(self._wake_read)
-        os.close(self._wake_write)
 
     def _start(self, worker: int) -> _Line:
         child_read, write_fd = os.pipe()
