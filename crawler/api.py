@@ -37,14 +37,14 @@ class Pool:
         self._idle: list[Executor] = []
         self._closed = False
 
-    def fetch(self, urls: Items) -> Generator[Page, None, None]:
-        """One page for each entry of `urls`, as they come; see `crawler.fetch`."""
+    def fetch(self, urls: Items, *, ordered: bool = False) -> Generator[Page, None, None]:
+        """One page for each entry of `urls`, as they come, or in their order; see `crawler.fetch`."""
         source = open_items(urls)  # what is wrong with it is said now, not at the first page
-        return self._pages(source)
+        return self._pages(source, ordered)
 
-    async def afetch(self, urls: Items) -> AsyncGenerator[Page, None]:
-        """One page for each entry of `urls`, as they come; see `crawler.afetch`."""
-        batches = self._batches(open_items(urls, asyncio.get_running_loop()))
+    async def afetch(self, urls: Items, *, ordered: bool = False) -> AsyncGenerator[Page, None]:
+        """One page for each entry of `urls`, as they come, or in their order; see `crawler.afetch`."""
+        batches = self._batches(open_items(urls, asyncio.get_running_loop()), ordered)
         loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1, thread_name_prefix="crawler")
         try:
             while (batch := await loop.run_in_executor(thread, next, batches, None)) is not None:
@@ -75,15 +75,15 @@ class Pool:
     ) -> None:
         self.close()
 
-    def _pages(self, source: Source) -> Generator[Page, None, None]:
-        with contextlib.closing(self._batches(source)) as batches:
+    def _pages(self, source: Source, ordered: bool) -> Generator[Page, None, None]:
+        with contextlib.closing(self._batches(source, ordered)) as batches:
             for batch in batches:
                 yield from batch
 
-    def _batches(self, source: Source) -> Generator[list[Page], None, None]:
+    def _batches(self, source: Source, ordered: bool) -> Generator[list[Page], None, None]:
         executor, whole = self._lease(), False
         try:
-            pipeline = Pipeline(source, executor, self._config, secrets.token_bytes(16))
+            pipeline = Pipeline(source, executor, self._config, secrets.token_bytes(16), ordered=ordered)
             with contextlib.closing(pipeline.run()) as results:
                 for batch in results:
                     yield [Page(result.row, result.headers, result.payload) for result in batch]
@@ -106,24 +106,26 @@ class Pool:
         executor.close()
 
 
-def fetch(urls: Items, **settings: Any) -> Generator[Page, None, None]:
+def fetch(urls: Items, *, ordered: bool = False, **settings: Any) -> Generator[Page, None, None]:
     """Fetch URLs in bulk: one page for each entry, denied and invalid ones included, in the order they come.
 
     `urls` is any iterable or async iterable of strings or `Request`s, also an endless one or one that waits for
     earlier pages (it is read in a thread of its own). Pages come lazily: a slow loop body slows the crawl down, and
-    leaving the loop ends the workers. `settings` are those of `CrawlConfig`. Raises ConfigError, WorkerError, and
-    whatever `urls` raises.
+    leaving the loop ends the workers. `ordered` gives the pages in the order of the list; the crawl then runs ahead of
+    the oldest open page by a bounded number of entries. `settings` are those of `CrawlConfig`.
+
+    Raises ConfigError and InputError at once, WorkerError and whatever `urls` raises from the loop.
     """
     pool = Pool(**settings)
-    pages = pool.fetch(urls)
+    pages = pool.fetch(urls, ordered=ordered)
     return _closing(pool, pages)
 
 
-async def afetch(urls: Items, **settings: Any) -> AsyncGenerator[Page, None]:
+async def afetch(urls: Items, *, ordered: bool = False, **settings: Any) -> AsyncGenerator[Page, None]:
     """`fetch` for an event loop: `async for page in afetch(urls)`. An async iterable is read in the caller's loop."""
     pool = Pool(**settings)
     try:
-        async with contextlib.aclosing(pool.afetch(urls)) as pages:
+        async with contextlib.aclosing(pool.afetch(urls, ordered=ordered)) as pages:
             async for page in pages:
                 yield page
     finally:

@@ -13,17 +13,26 @@ from crawler.config import CrawlConfig
 from crawler.executors.base import Executor, ExecutorEvent, Moved, Settled
 from crawler.feed import Feed
 from crawler.intake import Intake
+from crawler.ordering import InOrder
 from crawler.records import Result
 from crawler.sources.base import Source
 
 _TICK_S = 0.25
+_ORDERED_AHEAD = 4  # how far an ordered crawl runs ahead of its oldest open entry, as a multiple of what is in flight
 
 
 class Pipeline:
     """One crawl over a source. `read` counts the entries taken from it, `in_hand` those that workers have."""
 
     def __init__(
-        self, source: Source, executor: Executor, config: CrawlConfig, key: bytes, done: Iterable[int] = ()
+        self,
+        source: Source,
+        executor: Executor,
+        config: CrawlConfig,
+        key: bytes,
+        done: Iterable[int] = (),
+        *,
+        ordered: bool = False,
     ) -> None:
         self.source = source
         self.executor = executor
@@ -32,6 +41,8 @@ class Pipeline:
         self.read = 0
         self.in_hand = 0
         self._intake = Intake(config, key, done)
+        self._order = InOrder() if ordered else None
+        self._ahead = max(_ORDERED_AHEAD * config.procs * config.conc, config.chunk_size)
 
     def run(self) -> Generator[list[Result], None, None]:
         """Results as they come, in batches; an empty batch is a tick, a few each second.
@@ -40,24 +51,30 @@ class Pipeline:
         """
         try:
             while not self._finished():
-                results = self._admit()
-                for worker, chunk in self.router.chunks(self.executor.credit, paused=self.feed.empty):
+                results = self._admit() if self._may_read() else []
+                may_read = self._may_read()
+                for worker, chunk in self.router.chunks(self.executor.credit, paused=not may_read):
                     self.in_hand += len(chunk.states)
                     self.executor.send(worker, chunk)
-                may_read = not self.feed.empty and not self.router.full
                 for event in self.executor.events(0 if may_read or results else _TICK_S):
                     results += self._settle(event)
-                yield results
+                yield results if self._order is None else self._order.add(results)
         finally:
             self.feed.close()
+            if self._order is not None:
+                self._order.close()
 
     def _finished(self) -> bool:
         return not self.in_hand and not self.router.waiting and self.feed.ended
 
+    def _may_read(self) -> bool:
+        """Whether there is something to read, and the window (an ordered crawl has one more) reaches so far."""
+        if self.feed.empty or self.router.full:
+            return False
+        return self._order is None or self.read - self._order.released < self._ahead
+
     def _admit(self) -> list[Result]:
-        """Read on as far as the window reaches; the results of entries that end before they are sent."""
-        if self.router.full or self.feed.empty:
-            return []
+        """Read on; the results of entries that end before they are sent."""
         entries = self.feed.take()
         self.read += len(entries)
         states, results = self._intake.admit(entries)

@@ -117,6 +117,14 @@ def test_what_the_list_raises_reaches_the_caller(origin: Origin) -> None:
         list(crawler.fetch(broken(), **SETTINGS))
 
 
+def test_pages_come_in_order_where_asked(origin: Origin) -> None:
+    """A slow first page holds the others back, not the other way round; and all come in the list's order."""
+    urls = [origin.url("/slow-head?s=0.3"), *(origin.url(f"/bytes/{n}") for n in range(50)), "http://", "ftp://x/"]
+    pages = list(crawler.fetch(urls, ordered=True, **SETTINGS))
+
+    assert urls == [page.url for page in pages]
+
+
 def test_an_empty_list_has_no_pages() -> None:
     """Nothing in, nothing out, and no worker started."""
     assert [] == list(crawler.fetch([], **SETTINGS))

@@ -15,7 +15,7 @@ FLOORS = [
         "urls", "dedupe", "chunks", "politeness", "addresses", "flow", "body", "codings", "charset", "cookies",
         "exchange", "frontier", "intake", "warc", "encoders",
     },
-    {"sources", "engines", "resolver", "wire", "store", "feed", "page", "stats"},
+    {"sources", "engines", "resolver", "wire", "store", "feed", "ordering", "page", "stats"},
     {"session", "drivers", "worker", "executors"},
     {"pipeline", "results", "job"},
     {"api", "cli", "progress", "tally", "demo", "__init__", "__main__"},

@@ -7,9 +7,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crawler.config import CrawlConfig
 from crawler.executors.base import ExecutorEvent, Moved, Settled
+from crawler.ordering import InOrder
 from crawler.pipeline import Pipeline
 from crawler.records import Chunk, FlowState, Result, Row
 from crawler.sources.iterable import IterableSource
@@ -113,6 +116,44 @@ def test_a_consumer_that_is_slow_stops_the_list() -> None:
 
     assert before == pipeline.read
     results.close()
+
+
+def test_what_is_read_is_sent() -> None:
+    """When nothing more may be read, parts of chunks go: a chunk larger than the window waits for nobody."""
+    executor = ScriptedExecutor()
+    urls = (f"http://h{n}.com/" for n in range(60_000))
+
+    assert 60_000 == len(seqs(make(urls, executor, CrawlConfig(chunk_size=1_000_000))))
+
+
+@given(st.permutations(range(1, 30)), st.data())
+def test_ordered_results_come_in_order(seqs: list[int], data: st.DataObject) -> None:
+    """Whatever the order of arrival and however little memory: out comes the list, each payload its own."""
+    order, came = InOrder(memory_bytes=data.draw(st.integers(0, 40))), []
+    for seq in seqs:
+        row = Row(seq, "list", seq, "u", None, None, "fetched")
+        came += order.add([Result(row, bytes([seq]) * (seq % 7))])
+    order.close()
+
+    assert [(seq, bytes([seq]) * (seq % 7)) for seq in range(1, 30)] == [(r.row.seq, r.payload) for r in came]
+
+
+def test_an_ordered_crawl_does_not_run_away() -> None:
+    """While the oldest entry is open, no more than the window is read, however long that takes."""
+    executor = ScriptedExecutor()
+    executor.settling = False
+    config = CrawlConfig(procs=1, conc=10, chunk_size=50)
+    pipeline = Pipeline(
+        IterableSource(f"http://h{n}.com/" for n in range(9_000)), executor, config, b"key", ordered=True
+    )
+    results = pipeline.run()
+    for _ in range(20):
+        assert [] == next(results)
+    held = pipeline.read
+    executor.settling = True
+
+    assert 50 <= held < 9_000
+    assert list(range(1, 9_001)) == [result.row.seq for batch in results for result in batch]
 
 
 def test_a_source_that_fails_says_so() -> None:
