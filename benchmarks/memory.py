@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         job = run_job(urls, out, flags_of(args))
         growth = memory_by_share(job, out)
     show(
-        f"{args.urls:,} URLs, {args.procs} × {args.conc} in flight, engine {args.engine}",
+        f"{args.urls:,} URLs, {' '.join(flags_of(args))}",
         {
             **{f"memory at {share} %": f"{memory:,.1f} MB" for share, memory in growth.items()},
             "peak memory": f"{job.measurement.peak_mb:,.1f} MB",

@@ -29,6 +29,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 from urllib.parse import quote, unquote_to_bytes
 
 import uvloop
@@ -38,7 +39,6 @@ PAGE_BYTES = 8192
 
 _PAGE = re.compile(rb"/(?:page|wait/(\d{1,4}(?:\.\d{1,6})?))/(\d{1,18})(?:\?size=(\d{1,8}))?")
 _BACKLOG = 65_535
-_HTML = "text/html; charset=utf-8"
 
 
 def page(number: int, size: int = PAGE_BYTES) -> bytes:
@@ -95,20 +95,21 @@ def _filler(size: int) -> bytes:
     return ("".join(lines)[: max(size - len(closing), 0)] + closing).encode("ascii")
 
 
-def _response(status: str, body: bytes, content_type: str = _HTML) -> bytes:
-    head = f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode("ascii") + body
+@functools.lru_cache(maxsize=64)
+def _head(length: int, status: str = "200 OK", content_type: str = "text/html; charset=utf-8") -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n".encode("ascii")
 
 
-_NOT_FOUND = _response("404 Not Found", b"There is no such page here.\n")
-_NOT_ALLOWED = _response("405 Method Not Allowed", b"")
+_NOT_FOUND = _head(0, "404 Not Found")
+_NOT_ALLOWED = _head(0, "405 Method Not Allowed")
 
 
 def _load(root: Path) -> dict[bytes, bytes]:
     """The response to each path. What is no key cannot be served, so no path leads out of `root`."""
     return {
-        b"/file/" + unquote_to_bytes(path): _response("200 OK", file.read_bytes(), _media_type(file))
+        b"/file/" + unquote_to_bytes(path): _head(len(body), content_type=_media_type(file)) + body
         for path, file in served_files(root).items()
+        for body in [file.read_bytes()]
     }
 
 
@@ -127,13 +128,8 @@ def _answer(files: Mapping[bytes, bytes], head: bytes) -> tuple[float, bytes]:
         return 0, _NOT_ALLOWED
     if match := _PAGE.fullmatch(target):
         size = int(match[3] or PAGE_BYTES)
-        return float(match[1] or 0), _page_head(size) + page(int(match[2]), size)
+        return float(match[1] or 0), _head(size) + page(int(match[2]), size)
     return 0, files.get(unquote_to_bytes(target.partition(b"?")[0]), _NOT_FOUND)
-
-
-@functools.lru_cache(maxsize=64)
-def _page_head(size: int) -> bytes:
-    return _response("200 OK", bytes(size))[: -size or None]
 
 
 class _Connection(asyncio.Protocol):
@@ -145,8 +141,7 @@ class _Connection(asyncio.Protocol):
         self._waiting = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's have the methods, not the type
 
     def data_received(self, data: bytes) -> None:
         self._unread += data
@@ -220,6 +215,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sock.close()
     with contextlib.suppress(KeyboardInterrupt):
         uvloop.run(_serve_until_end(sockets[number], files))
+    for _ in range(args.procs - 1 if number == 0 else 0):
+        os.wait()
 
 
 if __name__ == "__main__":

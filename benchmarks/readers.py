@@ -38,7 +38,7 @@ def read_by_warcio(path: Path) -> int:
     try:
         with path.open("rb") as file:
             for record in ArchiveIterator(file, check_digests="raise"):
-                while record.content_stream().read(_PIECE_BYTES):
+                while record.raw_stream.read(_PIECE_BYTES):
                     pass
                 _require(record.digest_checker.passed, path, record.rec_headers.get_header("WARC-Record-ID"))
                 count += 1

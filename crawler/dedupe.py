@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-SPILL = 100_000
+SPILL = 8_192
 """Fingerprints that are kept in a dict before they become a run."""
 
 

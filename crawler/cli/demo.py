@@ -11,11 +11,10 @@ from crawler.cli import run
 from crawler.errors import FolderError
 from crawler.escape import printable
 
-_EXAMPLE = """\
-example:
-  crawl demo
+_ABOUT = """\
+Example: crawl demo
 
-It serves the standard library's documentation from this machine, crawls it, and says what to try next.
+Crawl a real site of some hundred pages. It serves the standard library's documentation from this machine, crawls it, and says what to try next.
 """
 _NEXT = """
 Try next:
@@ -30,8 +29,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "demo",
         help="crawl a site that needs no network",
-        description="Crawl a real site of some hundred pages that this machine serves itself.",
-        epilog=_EXAMPLE,
+        description=_ABOUT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ example:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status (0, 1, 2, 3 or 130)."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no ö is no reason to fail
     try:
         args = _parse(list(sys.argv[1:] if argv is None else argv))
         return int(_COMMANDS[args.command].main(args))

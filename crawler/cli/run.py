@@ -16,10 +16,10 @@ from crawler.progress import make_progress, say_summary
 from crawler.records import Result
 from crawler.results import open_crawl
 
-_EXAMPLE = """\
-example:
-  crawl urls.txt --procs 4 --conc 256 --out pages.crawl
+_ABOUT = """\
+Example: crawl urls.txt --procs 4 --conc 256 --out pages.crawl
 
+Fetch every URL of a list into a folder: pages as WARC, one status record for each entry.
 The same command again goes on where it stood. '-' reads the list from standard input.
 """
 
@@ -29,8 +29,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "run",
         help="fetch every URL of a list (the main job)",
-        description="Fetch every URL of a list into a folder: pages as WARC, one status record for each entry.",
-        epilog=_EXAMPLE,
+        description=_ABOUT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

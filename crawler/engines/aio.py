@@ -175,7 +175,7 @@ class _Run:
             response.status,
             (response.reason or "").encode("utf-8", "surrogateescape").decode("latin-1"),
             f"{version.major}.{version.minor}" if version is not None else "1.1",
-            tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers),
+            tuple((_text(name), _text(value)) for name, value in response.raw_headers),
         )
         self._heed_speed()
         return verdict
@@ -324,6 +324,10 @@ def _socket_for(info: AddrInfoType) -> socket.socket:
     if all(ipaddress.ip_address(allowed) != address for allowed in _TRAIL.get().addresses):
         raise PermissionError(errno.EPERM, f"{address} is none of the addresses that were checked")
     return socket.socket(family, kind, protocol)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("latin-1").strip(" \t")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

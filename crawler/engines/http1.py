@@ -17,7 +17,7 @@ LINE_BYTES = 64 * 1024
 """What one line of a response's head may measure."""
 
 _MESSAGE_CHARACTERS = 200
-_LOCAL_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.EAGAIN})
+_LOCAL_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL})
 
 Fault = tuple[ErrorClass, str]
 

@@ -1,0 +1,276 @@
+"""The benchmarks measure what they say: their origin serves the right bytes, and both of them run to their end."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.measure import measure
+from benchmarks.origin import page, running_origin, served_files
+from benchmarks.pages import url_list
+from benchmarks.readers import READERS, verdict
+from crawler import warc
+
+ADDRESSES = ("127.0.0.1", "127.0.0.2")
+FILES = {
+    "index.html": b"<p>an index</p>",
+    "deep/er/a page.html": b"<p>a name with a space</p>",
+    "caf\u00e9 100%.txt": b"not ASCII",
+    "empty.css": b"",
+    "packed.tar.gz": b"\x1f\x8b not really",
+    "no extension": bytes(range(256)),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of `FILES`, with a secret beside it and a link to that."""
+    folder = tmp_path_factory.mktemp("benchmarks") / "pages"
+    for name, body in FILES.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+    (folder.parent / "secret.txt").write_text("secret")
+    (folder / "link.txt").symlink_to("../secret.txt")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bases(folder: Path) -> Iterator[tuple[str, ...]]:
+    """An origin of two processes that serves the folder on two addresses."""
+    with running_origin(ADDRESSES, procs=2, root=folder) as bases:
+        yield bases
+
+
+@contextlib.contextmanager
+def connected(base: str) -> Iterator[http.client.HTTPConnection]:
+    """A connection to an origin."""
+    with contextlib.closing(http.client.HTTPConnection(urlsplit(base).netloc, timeout=30)) as connection:
+        yield connection
+
+
+def answer(base: str, path: str, method: str = "GET") -> tuple[int, str | None, bytes]:
+    """Status, media type and body of what an origin answers."""
+    with connected(base) as connection:
+        connection.request(method, path)
+        response = connection.getresponse()
+        return response.status, response.headers["Content-Type"], response.read()
+
+
+def run(name: str, *arguments: str) -> tuple[int, str, dict[str, Any]]:
+    """Exit status, table and JSON line of a benchmark that is run as its users run it."""
+    command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert "" == done.stderr
+    *table, line = done.stdout.splitlines()
+    return done.returncode, "\n".join(table), json.loads(line)
+
+
+def test_origin_announces(bases: tuple[str, ...]) -> None:
+    """An origin announces one base URL for each of its addresses, in their order."""
+    assert ADDRESSES == tuple(urlsplit(base).hostname for base in bases)
+
+
+def test_origin_ends() -> None:
+    """An origin is gone, all of its processes, when the block that it was started for is left."""
+    with running_origin(ADDRESSES[:1], procs=2) as (base,):
+        assert 200 == answer(base, "/page/1")[0]
+    with pytest.raises(ConnectionRefusedError):
+        answer(base, "/page/1")
+
+
+def test_origin_that_cannot_start() -> None:
+    """An origin that cannot listen is an error, not a hang."""
+    with pytest.raises(RuntimeError, match="did not start"), running_origin(["198.51.100.1"]):
+        pass
+
+
+@given(number=st.integers(0, 10**18 - 1), size=st.integers(0, 20_000))
+def test_page_has_its_size(number: int, size: int) -> None:
+    """A page has as many bytes as were asked for."""
+    assert size == len(page(number, size))
+
+
+def test_pages(bases: tuple[str, ...]) -> None:
+    """A page is the same from every address and process; those of other numbers are others, 8 KB if nothing is said."""
+    for base in bases * 4:
+        assert (200, "text/html; charset=utf-8", page(7, 5000)) == answer(base, "/page/7?size=5000")
+        assert (200, "text/html; charset=utf-8", page(8, 8192)) == answer(base, "/page/8")
+    assert page(7, 8192) != page(8, 8192)
+
+
+def test_wait(bases: tuple[str, ...]) -> None:
+    """A page that is asked to wait comes no sooner."""
+    started = time.monotonic()
+    assert page(3, 100) == answer(bases[0], "/wait/0.05/3?size=100")[2]
+    assert time.monotonic() - started >= 0.05
+
+
+def test_keep_alive(bases: tuple[str, ...]) -> None:
+    """A connection serves one request after the other until the client asks for its end."""
+    with connected(bases[0]) as connection:
+        sockets = set()
+        for number in range(3):
+            connection.request("GET", f"/page/{number}")
+            assert page(number) == connection.getresponse().read()
+            sockets.add(connection.sock)
+        assert 1 == len(sockets)
+        connection.request("GET", "/page/3", headers={"Connection": "close"})
+        response = connection.getresponse()
+        assert page(3) == response.read()
+
+
+def test_pipelined(bases: tuple[str, ...]) -> None:
+    """Responses come in the order of their requests, also when the first one waits (RFC 9112 §9.3.2)."""
+    address = urlsplit(bases[0])
+    first = b"GET /wait/0.05/1?size=200 HTTP/1.1\r\nHost: a\r\n\r\n"
+    second = b"GET /page/2?size=200 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    with socket.create_connection((address.hostname, address.port), timeout=30) as sock, sock.makefile("rb") as file:
+        sock.sendall(first + second)
+        received = file.read()
+    assert [1, 2] == sorted((1, 2), key=lambda number: received.index(page(number, 200)))
+
+
+def test_files(bases: tuple[str, ...], folder: Path) -> None:
+    """Every file of the folder is served whole, under its own media type, whatever its name; a query says nothing."""
+    types = {"html": "text/html", "txt": "text/plain", "css": "text/css", "gz": "application/gzip"}
+    served = served_files(folder)
+    assert set(FILES) == {str(file.relative_to(folder)) for file in served.values()}
+    for path, file in served.items():
+        expected = types.get(file.suffix[1:], "application/octet-stream")
+        assert (200, expected, file.read_bytes()) == answer(bases[0], f"/file/{path}?repeat=1")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/file/../secret.txt",
+        "/file/%2e%2e/secret.txt",
+        "/file/deep/../../secret.txt",
+        "/file//etc/passwd",
+        "/file/%2Fetc/passwd",
+        "/file/link.txt",
+        "/file/deep",
+        "/file/",
+        "/nothing",
+        "/page/-1",
+        "/page/1?size=1e9",
+        "/wait/nan/1",
+    ],
+)
+def test_not_found(bases: tuple[str, ...], path: str) -> None:
+    """What is no page and no file of the folder is 404: no path and no link leads out of it."""
+    assert (404, b"") == answer(bases[0], path)[::2]
+
+
+def test_other_methods(bases: tuple[str, ...]) -> None:
+    """The origin serves GET and says so."""
+    assert 405 == answer(bases[0], "/page/1", method="HEAD")[0]
+
+
+def test_measure_counts_the_tree() -> None:
+    """CPU time and memory are those of the whole tree of processes, and of no other child of ours."""
+    subprocess.run([sys.executable, "-c", _BURN.format(cpu_s=0.5)], check=True)
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {_BURN.format(cpu_s=0.3)!r}])"
+    found = measure([sys.executable, "-c", f"held = bytearray(b'a') * 40_000_000; {child}"], interval_s=0.02)
+    assert 0.3 <= found.cpu_s < 0.3 + 0.5
+    assert 80 <= found.peak_mb < 200
+
+
+_BURN = "import time\nheld = bytearray(b'a') * 40_000_000\nwhile time.process_time() < {cpu_s}: pass"
+
+
+def test_measure_tells_the_end() -> None:
+    """A command's exit status and what it wrote are told, however much it was."""
+    found = measure([sys.executable, "-c", "import sys; print('a' * 100_000); sys.exit('wrong')"])
+    assert (1, "a" * 100_000 + "\n", "wrong\n") == (found.exit_status, found.stdout, found.stderr)
+
+
+def test_url_list(folder: Path) -> None:
+    """Every file is in the list as often as was asked for, each time under another URL, on all of the bases."""
+    files = served_files(folder)
+    urls = url_list(["http://a", "http://b/c"], files, 3)
+    assert 3 * len(files) == len(urls)
+    assert sorted([*files.values()] * 3) == sorted(urls.values())
+    assert {"http://a/index.html", "http://b/c/index.html"} >= {u for u in urls if u.endswith("/index.html")}
+
+
+@pytest.mark.parametrize("engine", ["asyncio", "threads"])
+def test_memory_runs(engine: str) -> None:
+    """The memory benchmark fetches its whole list and tells memory, pace, cost and the sum of outcomes."""
+    status, table, line = run("memory", "--urls", "40", "--conc", "8", "--engine", engine)
+    assert 0 == status
+    assert "40 fetched + 0 failed + 0 denied + 0 duplicate + 0 invalid = 40" in table
+    for words in ("memory at 10 %", "memory at 50 %", "memory at 100 %", "peak", "pages a second", "CPU a page"):
+        assert words in table
+    assert {"benchmark", "machine", "versions", "settings", "figures"} == set(line)
+    assert (40, engine) == (line["figures"]["fetched"], line["settings"]["engine"])
+    assert all(line["figures"][name] > 0 for name in ("pages_per_s", "cpu_us_per_page", "peak_mb", "memory_mb_at_100"))
+
+
+def test_pages_run(folder: Path) -> None:
+    """The pages benchmark finds every stored payload equal to its file, and every reader content."""
+    status, table, line = run("pages", str(folder), "--repeat", "5", "--conc", "4")
+    assert 0 == status
+    assert "30 compared, 0 differing" in table
+    assert dict.fromkeys(READERS, True) == line["figures"]["readers"]
+    assert 61 == int(table.split("read by warcio")[1].split()[1])  # warcinfo, responses and requests
+
+
+def test_pages_notices(folder: Path, tmp_path: Path) -> None:
+    """A payload that is not its file's, or a page that is missing, is told and is exit status 1."""
+    for name, body in FILES.items():
+        if name != "empty.css":
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(b"another index" if name == "index.html" else body)
+    with running_origin(ADDRESSES[:1], root=tmp_path) as (base,):
+        status, table, _ = run("pages", str(folder), "--repeat", "1", "--procs", "1", "--base", f"{base}/file/")
+    assert 1 == status
+    assert "6 compared, 2 differing" in table
+    assert f"differs: {base}/file/index.html" in table
+    assert f"differs: {base}/file/empty.css" in table
+
+
+def record(digest: str) -> bytes:
+    """A response record of the payload `page` whose payload digest is `digest`."""
+    headers = (("Content-Type", "text/html"),)
+    about = {"record_id": warc.new_id(), "url": "http://a.test/", "date": "2026-01-31T12:00:00Z", "ip": None}
+    answer = {"status": 200, "reason": "OK", "version": "HTTP/1.1", "headers": headers, "payload": b"page"}
+    return warc.response(**about, **answer, digest=digest)  # type: ignore[arg-type]
+
+
+_RIGHT = "sha1:OZYBHTQO4D3NPIDVQ6IS5ORRATH2VPAV"
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_readers_accept(name: str, tmp_path: Path) -> None:
+    """Every reader finds whole records with right digests right."""
+    (tmp_path / "a.warc.gz").write_bytes(record(_RIGHT) * 3)
+    assert verdict(name, tmp_path.iterdir())[0]
+
+
+@pytest.mark.parametrize("name", ["warcio", "FastWARC"])
+def test_readers_refuse_a_wrong_digest(name: str, tmp_path: Path) -> None:
+    """Those that know WARC refuse a record whose digest is not that of its payload."""
+    (tmp_path / "a.warc.gz").write_bytes(record(_RIGHT) + record(_RIGHT.replace("OZ", "PZ")))
+    assert (False, True) == (verdict(name, tmp_path.iterdir())[0], verdict("gzip", tmp_path.iterdir())[0])
+
+
+def test_readers_refuse_half_a_file(tmp_path: Path) -> None:
+    """A file that is cut inside a record is refused by one of them at least."""
+    data = record(_RIGHT) * 2
+    (tmp_path / "a.warc.gz").write_bytes(data[: len(data) * 3 // 4])
+    assert not all(verdict(name, tmp_path.iterdir())[0] for name in READERS)
