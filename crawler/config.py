@@ -16,7 +16,7 @@ from typing import Any, Literal
 from crawler.errors import ConfigError
 
 Kind = Literal["identity", "tuning"]
-ENGINES = ("auto", "asyncio", "threads", "serial")
+ENGINES = ("auto", "asyncio", "gevent", "threads", "serial")
 USER_AGENT = "crawler/0.1 (bulk fetcher; respects per-host limits)"
 
 

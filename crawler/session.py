@@ -36,6 +36,11 @@ class Session:
         """Whether the end mark came and every entry is final, or nobody is left to report to."""
         return self.aborted or (self._ended and not self._frontier.held)
 
+    @property
+    def ready(self) -> int:
+        """How many entries could go now; a lower bound."""
+        return self._frontier.ready
+
     def receive(self, message: Frame) -> None:
         """Take in a frame of the parent's."""
         if message.kind is Kind.CHUNK:

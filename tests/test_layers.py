@@ -16,7 +16,7 @@ FLOORS = [
         "exchange", "frontier", "intake", "warc", "encoders",
     },
     {"sources", "engines", "resolver", "wire", "store", "feed", "ordering", "page", "stats"},
-    {"session", "drivers", "worker", "executors"},
+    {"session", "drivers", "worker", "greenworker", "executors"},
     {"pipeline", "results", "job"},
     {"api", "cli", "progress", "tally", "demo", "__init__", "__main__"},
 ]  # fmt: skip

@@ -14,7 +14,8 @@ from crawler.escape import printable
 _ABOUT = """\
 Example: crawl demo
 
-Crawl a real site of some hundred pages. It serves the standard library's documentation from this machine, crawls it, and says what to try next.
+Crawl a real site of some hundred pages: the standard library's documentation, which this machine serves itself.
+At the end it says what to try next.
 """
 _NEXT = """
 Try next:

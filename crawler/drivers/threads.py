@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -20,38 +21,43 @@ _READ_BYTES = 1 << 18
 
 
 class ThreadDriver:
-    """Runs one session to its end on `count` threads. The session is touched only under `_lock`."""
+    """Runs one session to its end on at most `most` threads. The session is touched only under `_lock`.
+
+    Threads are started as there is work for them. A thread that takes a turn wakes one more where more could be done,
+    and of those that rest only one keeps the time: neither a page nor a timer ever wakes the whole crowd.
+    """
 
     def __init__(
-        self, session: Session, engine: BlockingEngine, resolver: BlockingResolver, conc: int, count: int
+        self, session: Session, engine: BlockingEngine, resolver: BlockingResolver, conc: int, most: int
     ) -> None:
         self._session = session
         self._engine = engine
         self._resolver = resolver
         self._slots = threading.BoundedSemaphore(conc)
-        self._count = count
-        self._lock = threading.Condition()
+        self._most = most
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._over = threading.Condition(self._lock)
         self._write_lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._resting = 0
+        self._timed_until = math.inf
         self._closed = False
         self._fault: BaseException | None = None
 
     def run(self, read_fd: int, write_fd: int) -> None:
         """Speak with the parent over two pipe ends, which this closes, until all is final or the parent is gone."""
-        threads = [
-            threading.Thread(target=self._serve, args=(write_fd,), name=f"turns-{n}", daemon=True)
-            for n in range(self._count)
-        ]
-        for thread in threads:
-            thread.start()
-        listener = threading.Thread(target=self._listen, args=(read_fd,), name="frames", daemon=True)
-        listener.start()
+        self._read_fd, self._write_fd = read_fd, write_fd
         with self._lock:
-            self._lock.wait_for(lambda: self._session.finished)
+            self._write(self._session.outgoing())
+        threading.Thread(target=self._listen, name="frames", daemon=True).start()
+        with self._lock:
+            self._over.wait_for(lambda: self._session.finished)
         if not self._session.aborted:
             # 1. every thread has written what it had; 2. the end mark; 3. the pipe closes.
-            for thread in threads:
+            for thread in self._threads:
                 thread.join()
-            self._write([*frame(Kind.BYE)], write_fd)
+            self._write([*frame(Kind.BYE)])
             self._engine.close()
         with self._write_lock:
             self._closed = True  # the number may be another file's in a moment: no late thread may write to it
@@ -59,33 +65,63 @@ class ThreadDriver:
         if self._fault is not None:
             raise self._fault
 
-    def _serve(self, write_fd: int) -> None:
+    def _serve(self) -> None:
         try:
-            while (turn := self._next(write_fd)) is not None:
+            while (turn := self._next()) is not None:
                 event = self._do(turn)
                 with self._lock:
                     self._session.done(turn, event, time.monotonic())
                     buffers = self._session.outgoing()
-                    self._lock.notify_all()
-                self._write(buffers, write_fd)
+                    self._tell_if_over()
+                self._write(buffers)
         except OSError:
             self._end(None)  # the pipe broke: nobody reads our results any more
         except BaseException as fault:
             self._end(fault)
 
-    def _next(self, write_fd: int) -> Turn | None:
+    def _next(self) -> Turn | None:
         """Wait for a turn; None when the session is finished."""
         while True:
             with self._lock:
                 turn = self._session.next(time.monotonic())
                 buffers = self._session.outgoing()
-                if turn is None and not buffers and not self._session.finished:
-                    at = self._session.wake_at()
-                    self._lock.wait(None if at is None else max(0.0, at - time.monotonic()))
+                if turn is not None:
+                    self._wake_another()
+                elif not self._session.finished and not buffers:
+                    self._rest()
                     continue
-            self._write(buffers, write_fd)
+                self._tell_if_over()
+            self._write(buffers)
             if turn is not None or self._session.finished:
                 return turn
+
+    def _rest(self) -> None:
+        """Wait for work; with a time limit only where nobody else would wake up in time."""
+        at = self._session.wake_at()
+        keeps_time = at is not None and at < self._timed_until
+        self._timed_until = at if at is not None and keeps_time else self._timed_until
+        self._resting += 1
+        self._work.wait(max(0.0, at - time.monotonic()) if at is not None and keeps_time else None)
+        self._resting -= 1
+        if keeps_time and self._timed_until == at:
+            self._timed_until = math.inf
+
+    def _wake_another(self) -> None:
+        """Let one more thread look for work, where there is some or nobody keeps the time."""
+        at = self._session.wake_at()
+        if not self._session.ready and (at is None or at >= self._timed_until):
+            return
+        if self._resting:
+            self._work.notify()
+        elif len(self._threads) < self._most:
+            thread = threading.Thread(target=self._serve, name=f"turns-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _tell_if_over(self) -> None:
+        if self._session.finished:
+            self._over.notify_all()
+            self._work.notify_all()
 
     def _do(self, turn: Turn) -> Event:
         if isinstance(turn.action, Resolve):
@@ -94,27 +130,36 @@ class ThreadDriver:
         with self._slots:
             return self._engine.exchange(turn.action)
 
-    def _write(self, buffers: list[bytes], write_fd: int) -> None:
+    def _write(self, buffers: list[bytes]) -> None:
         data = memoryview(b"".join(buffers))
         with self._write_lock:
             while data and not self._closed:
-                data = data[os.write(write_fd, data) :]
+                data = data[self._write_some(self._write_fd, data) :]
 
-    def _listen(self, read_fd: int) -> None:
+    def _listen(self) -> None:
         frames = FrameReader()
-        while data := os.read(read_fd, _READ_BYTES):
+        while data := self._read_some(self._read_fd, _READ_BYTES):
             with self._lock:
                 for message in frames.feed(data):
                     self._session.receive(message)
-                self._lock.notify_all()
-        os.close(read_fd)
+                self._wake_another()
+                self._tell_if_over()
+        os.close(self._read_fd)
         self._end(None)
 
     def _end(self, fault: BaseException | None) -> None:
         with self._lock:
             self._fault = self._fault or fault
             self._session.abort()
-            self._lock.notify_all()
+            self._tell_if_over()
+
+    # How a pipe is read and written without stopping anybody else; a sibling that has no threads says it otherwise.
+
+    def _read_some(self, descriptor: int, count: int) -> bytes:
+        return os.read(descriptor, count)
+
+    def _write_some(self, descriptor: int, data: memoryview) -> int:
+        return os.write(descriptor, data)
 
 
 def drive(

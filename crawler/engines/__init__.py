@@ -14,9 +14,22 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-_MODULES = {"auto": "aio", "asyncio": "aio", "threads": "threads", "serial": "serial", "fake": "fake"}
+_MODULES = {
+    "auto": "aio",
+    "asyncio": "aio",
+    "gevent": "greenlets",
+    "threads": "threads",
+    "serial": "serial",
+    "fake": "fake",
+}
+_WORKERS = {"gevent": "crawler.greenworker"}
 
 
 def load(name: str) -> ModuleType:
     """The sibling that `--engine name` means; raises KeyError where there is none."""
     return importlib.import_module(f"{__name__}.{_MODULES[name]}")
+
+
+def worker_module(name: str) -> str:
+    """The module that a worker of this engine runs as its main; nothing of the engine is imported to say so."""
+    return _WORKERS.get(name, "crawler.worker")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from crawler.chunks import needs_homes
 from crawler.config import CrawlConfig
+from crawler.engines import worker_module
 from crawler.executors.base import Executor
 from crawler.executors.pipes import Child, PipeExecutor
 from crawler.records import Keep
@@ -47,12 +48,12 @@ class _Process:
 
 
 class ProcessExecutor(PipeExecutor):
-    """Runs each worker as `python -P -m crawler.worker`."""
+    """Runs each worker as `python -P -m crawler.worker` (or what its engine needs in that place)."""
 
     def _start_child(self, worker: int, read_fd: int, write_fd: int) -> Child:  # noqa: ARG002
         try:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-P", "-m", "crawler.worker", str(read_fd), str(write_fd)],
+                [sys.executable, "-P", "-m", worker_module(self._settings.config.engine), str(read_fd), str(write_fd)],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(read_fd, write_fd),
                 env=_environment(),
