@@ -17,7 +17,10 @@ from collections.abc import Callable, Generator, Iterable
 from crawler.exchange import Action, Addresses, Event, Exchange, Failure, Resolve, Wait
 from crawler.flow import Fate, FlowRules, fetch
 from crawler.politeness import Politeness
-from crawler.records import FlowState
+from crawler.records import FlowState, Waiting
+
+SLOW_S = 5.0
+"""An exchange that takes longer is named as one that the run waits for."""
 
 Known = Callable[[str], Addresses | Failure | None]
 """What the resolver already knows of a host, without waiting; None where it must be asked."""
@@ -25,11 +28,16 @@ Known = Callable[[str], Addresses | Failure | None]
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Turn:
-    """Something for the driver to do: `action` is a `Resolve` or an `Exchange`. `slot` is the host slot it holds."""
+    """Something for the driver to do: `action` is a `Resolve` or an `Exchange`.
+
+    `slot` is the host slot that it holds, `since` when the driver got it.
+    """
 
     flow: Generator[Action, Event, Fate | FlowState]
+    host: str
     action: Action | None = None
     slot: str | None = None
+    since: float = 0.0
 
 
 class Frontier:
@@ -46,7 +54,7 @@ class Frontier:
         self._timers: list[tuple[float, int, Turn]] = []
         self._ticket = itertools.count()
         self._go: deque[Turn] = deque()
-        self._in_hand = 0
+        self._in_hand: set[Turn] = set()
         self.held = 0
         self.finished: deque[Fate | FlowState] = deque()
         """What left: fates, and states whose redirect leads to another worker's host. The driver empties it."""
@@ -55,6 +63,29 @@ class Frontier:
     def ready(self) -> int:
         """How many entries could go now; a lower bound."""
         return self._politeness.ready + len(self._go)
+
+    @property
+    def in_flight(self) -> int:
+        """How many exchanges the driver has."""
+        return sum(isinstance(turn.action, Exchange) for turn in self._in_hand)
+
+    def waiting(self, now: float, most: int) -> tuple[Waiting, ...]:
+        """The hosts that entries wait for: parked ones, retries that are not due, exchanges that take their time."""
+        parked = [
+            Waiting(host, count, "delay" if delayed else "limit")
+            for host, count, delayed in self._politeness.waiting(most)
+        ]
+        due: dict[str, list[float]] = {}
+        for at, _, turn in self._timers:
+            due.setdefault(turn.host, []).append(at - now)
+        retries = [Waiting(host, len(times), "back-off", min(times)) for host, times in due.items()]
+        slow = [
+            Waiting(turn.action.host, 1, "slow", now - turn.since)
+            for turn in self._in_hand
+            if isinstance(turn.action, Exchange) and now - turn.since >= SLOW_S
+        ]
+        slowest = heapq.nlargest(most, slow, key=lambda entry: entry.seconds)
+        return tuple(parked + heapq.nlargest(most, retries, key=lambda entry: entry.entries) + slowest)
 
     def add(self, states: Iterable[FlowState]) -> None:
         """Take in entries; states that come from another worker's redirect go ahead of fresh ones of their host."""
@@ -67,16 +98,18 @@ class Frontier:
         while self._timers and self._timers[0][0] <= now:
             self._advance(heapq.heappop(self._timers)[2], None, now)
         while not self._go:
-            item = self._politeness.next(now) if self._in_hand < self._in_hand_most else None
+            item = self._politeness.next(now) if len(self._in_hand) < self._in_hand_most else None
             if item is None:
                 return None
             self._take(item, now)
-        self._in_hand += 1
-        return self._go.popleft()
+        turn = self._go.popleft()
+        turn.since = now
+        self._in_hand.add(turn)
+        return turn
 
     def done(self, turn: Turn, event: Event, now: float) -> None:
         """Tell a turn's flow what came of it; an exchange gives back its host slot."""
-        self._in_hand -= 1
+        self._in_hand.discard(turn)
         if isinstance(turn.action, Exchange):
             self._release(turn)
         self._advance(turn, event, now)
@@ -89,7 +122,7 @@ class Frontier:
     def _take(self, item: FlowState | Turn, now: float) -> None:
         """Give an item the slot that politeness just granted."""
         if isinstance(item, FlowState):
-            turn = Turn(fetch(item, self._rules), slot=item.host)
+            turn = Turn(fetch(item, self._rules), item.host, slot=item.host)
             self._advance(turn, None, now)
         else:
             assert isinstance(item.action, Exchange)
@@ -107,6 +140,8 @@ class Frontier:
             self.held -= 1
             self.finished.append(stop.value)
             return
+        if not isinstance(turn.action, Wait):
+            turn.host = turn.action.host
         if isinstance(turn.action, Wait):
             self._release(turn)
             heapq.heappush(self._timers, (now + turn.action.seconds, next(self._ticket), turn))

@@ -6,6 +6,7 @@ the archive's disk (or the caller's loop body) to the list, with nothing in betw
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterable
 
 from crawler.chunks import Router, needs_homes
@@ -22,7 +23,11 @@ _ORDERED_AHEAD = 4  # how far an ordered crawl runs ahead of its oldest open ent
 
 
 class Pipeline:
-    """One crawl over a source. `read` counts the entries taken from it, `in_hand` those that workers have."""
+    """One crawl over a source.
+
+    `read` counts the entries taken from it, `in_hand` those that workers have; `consumed_s` is the time that the
+    consumer took with the results.
+    """
 
     def __init__(
         self,
@@ -40,6 +45,7 @@ class Pipeline:
         self.router = Router(executor.workers, config.chunk_size, homes=needs_homes(config))
         self.read = 0
         self.in_hand = 0
+        self.consumed_s = 0.0
         self._intake = Intake(config, key, done)
         self._order = InOrder() if ordered else None
         self._ahead = max(_ORDERED_AHEAD * config.procs * config.conc, config.chunk_size)
@@ -58,7 +64,9 @@ class Pipeline:
                     self.executor.send(worker, chunk)
                 for event in self.executor.events(0 if may_read or results else _TICK_S):
                     results += self._settle(event)
+                given = time.monotonic()
                 yield results if self._order is None else self._order.add(results)
+                self.consumed_s += time.monotonic() - given
         finally:
             self.feed.close()
             if self._order is not None:

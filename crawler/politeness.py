@@ -89,6 +89,12 @@ class Politeness(Generic[Item]):
         """When a host that only its delay holds back may go; None where time alone changes nothing."""
         return self._sleeping[0][0] if self._sleeping else None
 
+    def waiting(self, most: int) -> list[tuple[str, int, bool]]:
+        """The hosts that most items wait for: the host, how many, and whether a delay (else the limit) holds them."""
+        queued = ((len(slot.queue), host) for host, slot in self._slots.items() if slot.queue)
+        largest = heapq.nlargest(most, queued)
+        return [(host, count, self._slots[host].active < self._limit) for count, host in largest]
+
     def _list(self, host: str, slot: _Slot) -> None:
         # With a delay, a host without work stays listed until the delay is over: it must be remembered till then.
         waits = bool(self._delay) and slot.active < self._limit

@@ -119,6 +119,35 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True):
     states: tuple[FlowState, ...]
 
 
+class Waiting(msgspec.Struct, frozen=True, array_like=True):
+    """A host that entries wait for: how many, and why.
+
+    `limit`: as many requests as allowed are in flight; `delay`: its next request is not due; `back-off`: a retry is
+    not due; `slow`: a request has been in flight for `seconds`.
+    """
+
+    host: str
+    entries: int
+    why: Literal["limit", "delay", "back-off", "slow"]
+    seconds: float = 0.0
+
+
+class Status(msgspec.Struct, frozen=True, array_like=True):
+    """What a worker says of itself once a second: the state of its pool, and what it costs.
+
+    `in_flight` of at most `conc` exchanges; `held` entries are not final, of which `ready` could go at once (a lower
+    bound). `cpu_s` is the processor time it has used since its start, `memory_bytes` its resident memory.
+    """
+
+    in_flight: int
+    conc: int
+    held: int
+    ready: int
+    cpu_s: float
+    memory_bytes: int
+    waiting: tuple[Waiting, ...] = ()
+
+
 class Row(msgspec.Struct, frozen=True, array_like=True):
     """The final record of one entry: the columns of `pages`, in their order.
 

@@ -5,14 +5,24 @@ The driver of each kind of engine owns the descriptors, the waiting and the cloc
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from crawler.encoders import Encoder
 from crawler.exchange import Event
 from crawler.flow import Fate
 from crawler.frontier import Frontier, Turn
+from crawler.records import Status
 from crawler.wire import Frame, Kind, frame, read_chunk, result_frame
 
 HELD_MOST = 20_000
 """Entries that one worker holds at most, most of them parked behind slow or delayed hosts."""
+
+
+_STATUS_S = 1.0
+_NAMED = 4  # hosts of each kind that a status names
+
+Usage = Callable[[], tuple[float, int]]
+"""This process's processor time, in seconds, and its resident memory, in bytes."""
 
 
 class Session:
@@ -22,11 +32,16 @@ class Session:
     there before the last drains; and never so that more than `HELD_MOST` entries are held.
     """
 
-    def __init__(self, frontier: Frontier, encode: Encoder, conc: int, chunk_size: int) -> None:
+    def __init__(
+        self, frontier: Frontier, encode: Encoder, conc: int, chunk_size: int, usage: Usage = lambda: (0.0, 0)
+    ) -> None:
         self._frontier = frontier
         self._encode = encode
         self._conc = conc
         self._chunk_size = chunk_size
+        self._usage = usage
+        self._status_at = 0.0
+        self._status: Status | None = None
         self._asked = 0
         self._ended = False
         self.aborted = False
@@ -55,6 +70,9 @@ class Session:
 
     def next(self, now: float) -> Turn | None:
         """The next thing to do, or None until something changes or `wake_at()` has come."""
+        if now >= self._status_at:
+            self._status_at = now + _STATUS_S
+            self._status = self._describe(now)
         return None if self.aborted else self._frontier.next(now)
 
     def done(self, turn: Turn, event: Event, now: float) -> None:
@@ -62,8 +80,9 @@ class Session:
         self._frontier.done(turn, event, now)
 
     def wake_at(self) -> float | None:
-        """When time alone changes what `next` answers."""
-        return self._frontier.wake_at()
+        """When time alone changes what `next` answers, or a status is due."""
+        times = [self._frontier.wake_at(), self._status_at if self._frontier.held else None]
+        return min((time for time in times if time is not None), default=None)
 
     def outgoing(self) -> list[bytes]:
         """The buffers to write now, in order: what became final, and a request for more work."""
@@ -74,10 +93,25 @@ class Session:
                 buffers += result_frame(self._encode(ending))
             else:
                 buffers += frame(Kind.MOVED, ending)
+        if self._status is not None:
+            buffers += frame(Kind.STATUS, self._status)
+            self._status = None
         while self._wants_more():
             self._asked += 1
             buffers += frame(Kind.CREDIT)
         return buffers
+
+    def _describe(self, now: float) -> Status:
+        cpu_s, memory_bytes = self._usage()
+        return Status(
+            in_flight=self._frontier.in_flight,
+            conc=self._conc,
+            held=self._frontier.held,
+            ready=self._frontier.ready,
+            cpu_s=cpu_s,
+            memory_bytes=memory_bytes,
+            waiting=self._frontier.waiting(now, _NAMED),
+        )
 
     def _wants_more(self) -> bool:
         coming = self._asked * self._chunk_size

@@ -2,7 +2,7 @@
 
 parent → worker:  HELLO settings · CHUNK work · END no more will come
 worker → parent:  CREDIT send me a chunk · RESULT one entry's fate · MOVED a redirect to another's host ·
-                  LOG one line · BYE all is written
+                  STATUS how it is doing · LOG one line · BYE all is written
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 
 from crawler.config import CrawlConfig
 from crawler.errors import WorkerError
-from crawler.records import Chunk, FlowState, Headers, Keep, Result, Row
+from crawler.records import Chunk, FlowState, Headers, Keep, Result, Row, Status
 
 _PREFIX = struct.Struct("<BII")
 _MOST_BYTES = 1 << 30  # more than any frame of ours: whoever announces it does not speak this protocol
@@ -32,8 +32,9 @@ class Kind(enum.IntEnum):
     CREDIT = 4
     RESULT = 5
     MOVED = 6
-    LOG = 7
-    BYE = 8
+    STATUS = 7
+    LOG = 8
+    BYE = 9
 
 
 class Frame(NamedTuple):
@@ -68,6 +69,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_chunk = msgspec.msgpack.Decoder(Chunk).decode
 _decode_state = msgspec.msgpack.Decoder(FlowState).decode
 _decode_result = msgspec.msgpack.Decoder(_ResultHead).decode
+_decode_status = msgspec.msgpack.Decoder(Status).decode
 _decode_settings = msgspec.msgpack.Decoder(Settings).decode
 
 
@@ -97,6 +99,11 @@ def read_chunk(frame: Frame) -> Chunk:
 def read_state(frame: Frame) -> FlowState:
     """The state in a MOVED frame."""
     return _decode_state(frame.head)
+
+
+def read_status(frame: Frame) -> Status:
+    """What a worker says of itself in a STATUS frame."""
+    return _decode_status(frame.head)
 
 
 def read_text(frame: Frame) -> str:

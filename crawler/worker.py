@@ -23,6 +23,7 @@ from crawler.encoders import make_encoder
 from crawler.flow import FlowRules
 from crawler.frontier import Frontier, Known
 from crawler.session import Session
+from crawler.usage import usage
 from crawler.wire import Settings, read_first
 
 _IN_HAND = 4  # turns with the driver, lookups among them, as a multiple of `conc`
@@ -59,7 +60,7 @@ def make_session(settings: Settings, engine: str, known: Known) -> Session:
     )
     frontier = Frontier(rules, known, in_hand_most=_IN_HAND * config.conc)
     encode = make_encoder(settings.keep, config, worker=settings.worker, engine=engine)
-    return Session(frontier, encode, config.conc, config.chunk_size)
+    return Session(frontier, encode, config.conc, config.chunk_size, usage)
 
 
 def main() -> None:

@@ -264,6 +264,52 @@ def test_a_pool_serves_several_threads(origin: Origin) -> None:
     assert {n: {origin.url(f"/page/{n}{k}") for k in range(10)} for n in range(1, 4)} == got
 
 
+def test_a_pool_does_not_grow(origin: Origin) -> None:
+    """After a thousand calls there are no more descriptors, threads and objects of ours than after ten."""
+
+    def call(times: int) -> tuple[int, int, int]:
+        for _ in range(times):
+            assert [200] == [page.status for page in pool.fetch([origin.url("/bytes/1")])]
+        gc.collect()
+        ours = sum(type(item).__module__.startswith("crawler.") for item in gc.get_objects())
+        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count(), ours
+
+    with crawler.Pool(**SETTINGS) as pool:
+        before = call(10)
+        after = call(1_000)
+
+    assert before >= tuple(min(a, b + 2) if a - b <= 2 else a for a, b in zip(after, before, strict=True))
+
+
+async def test_a_pool_closes_without_blocking_the_loop(origin: Origin) -> None:
+    """`aclose` is `close` for a running loop."""
+    pool = crawler.Pool(**SETTINGS)
+    assert [200] == [page.status async for page in pool.afetch([origin.url("/bytes/1")])]
+    await pool.aclose()
+    await pool.aclose()
+
+
+def test_a_pool_that_nobody_closed_ends_with_the_interpreter(origin: Origin, tmp_path: Path) -> None:
+    """Its workers' input ends with their parent, and they with it."""
+    script = (
+        "import crawler, pathlib, os\n"
+        f"pool = crawler.Pool(procs=1, allow_private=True); list(pool.fetch([{origin.url('/bytes/1')!r}]))\n"
+        "print(pathlib.Path(f'/proc/self/task/{os.getpid()}/children').read_text())"
+    )
+    worker = int(run_python(["-c", script], tmp_path))
+    while Path(f"/proc/{worker}/stat").exists() and ") Z " not in Path(f"/proc/{worker}/stat").read_text():
+        pass
+
+
+def test_fetch_works_where_a_loop_is_running(origin: Origin) -> None:
+    """As in a notebook's cell: the sync call inside a coroutine."""
+
+    async def cell() -> list[int | None]:
+        return [page.status for page in crawler.fetch([origin.url("/bytes/1")], **SETTINGS)]
+
+    assert [200] == asyncio.run(cell())
+
+
 def test_crawl_and_open(origin: Origin, tmp_path: Path) -> None:
     """`crawl` records a list, a second call makes no request, and `open` reads it back."""
     urls = tmp_path / "urls.txt"

@@ -14,7 +14,7 @@ from crawler.config import CrawlConfig
 from crawler.executors.base import ExecutorEvent, Moved, Settled
 from crawler.ordering import InOrder
 from crawler.pipeline import Pipeline
-from crawler.records import Chunk, FlowState, Result, Row
+from crawler.records import Chunk, FlowState, Result, Row, Status
 from crawler.sources.iterable import IterableSource
 
 
@@ -53,6 +53,9 @@ class ScriptedExecutor:
             return Moved(worker, self.moved.pop(state.seq))
         row = Row(state.seq, state.source, state.source_line, state.url, state.target, state.host, "fetched")
         return Settled(worker, Result(row))
+
+    def statuses(self) -> dict[int, Status]:
+        return {}
 
     def wake(self) -> None:
         self._woken.set()

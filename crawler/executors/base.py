@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Protocol
 
-from crawler.records import Chunk, FlowState, Result
+from crawler.records import Chunk, FlowState, Result, Status
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,6 +53,9 @@ class Executor(Protocol):
 
     def events(self, timeout_s: float | None) -> list[ExecutorEvent]:
         """What the workers said; waits up to `timeout_s` for something to happen. Raises WorkerError for a dead one."""
+
+    def statuses(self) -> dict[int, Status]:
+        """What each worker said of itself last, by its number; at most a few seconds old while it works."""
 
     def wake(self) -> None:
         """Make a waiting `events` return; from any thread."""

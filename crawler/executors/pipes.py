@@ -18,8 +18,8 @@ import msgspec
 
 from crawler.errors import WorkerError
 from crawler.executors.base import ExecutorEvent, Logged, Moved, Settled
-from crawler.records import Chunk
-from crawler.wire import Frame, FrameReader, Kind, Settings, frame, read_result, read_state, read_text
+from crawler.records import Chunk, Status
+from crawler.wire import Frame, FrameReader, Kind, Settings, frame, read_result, read_state, read_status, read_text
 
 _READ_BYTES = 1 << 20
 _END_S = 5.0  # how long an idle worker may take to say goodbye
@@ -49,6 +49,7 @@ class _Line:
     heard_credit: bool = False
     busy: int = 0
     done: bool = False
+    status: Status | None = None
 
 
 class PipeExecutor:
@@ -98,6 +99,10 @@ class PipeExecutor:
             else:
                 events += self._read(line)
         return events
+
+    def statuses(self) -> dict[int, Status]:
+        """What each worker said of itself last, by its number."""
+        return {line.worker: line.status for line in self._lines.values() if line.status is not None}
 
     def wake(self) -> None:
         """Make a waiting `events` return; from any thread."""
@@ -187,6 +192,8 @@ class PipeExecutor:
             case Kind.CREDIT:
                 line.credit += 1 if line.heard_credit else 0
                 line.heard_credit = True
+            case Kind.STATUS:
+                line.status = read_status(message)
             case Kind.LOG:
                 return Logged(line.worker, read_text(message))
             case Kind.BYE:

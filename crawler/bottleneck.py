@@ -1,0 +1,56 @@
+"""What limits a run now, in one line that says what could be done about it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+_BUSY = 0.85
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pressure:
+    """Where a run pushes against something. Shares are of one core, or of the time, from 0 to 1.
+
+    `in_flight` of `places` exchanges; `parked` entries are with a worker and may not go yet, because of `hosts` hosts;
+    `unread` says that the list has not ended, `starved` that there is nothing of it to take just now.
+    """
+
+    workers: int
+    worker_cpu: float
+    parent_cpu: float
+    consumer: float
+    in_flight: int
+    places: int
+    open: int
+    parked: int
+    hosts: int
+    window_full: bool
+    unread: bool
+    starved: bool
+
+
+def bottleneck(now: Pressure) -> str:
+    """The first of these that holds: disk, CPU, network, the list, politeness, the end."""
+    full = now.places > 0 and now.in_flight >= _BUSY * now.places
+    answers = (
+        (now.workers == 0, "starting"),
+        (now.consumer > _BUSY, "disk: recording takes all the time; a faster disk for --out would help"),
+        (now.parent_cpu > _BUSY, "CPU: the parent process uses its core up"),
+        (now.worker_cpu > _BUSY, f"CPU: {_count(now.workers, 'worker')} at {now.worker_cpu:.0%}; more cores would help"),
+        (full, f"network: all {now.places:,} places are in flight; a higher --conc may help"),
+        (now.unread and now.starved, "the list: it is read as fast as it comes"),
+        (now.window_full and now.unread, "the order of the list: too many entries of too few hosts in a row"),
+        (now.parked > now.in_flight, _politeness(now)),
+        (not now.unread, f"the end of the list: {_count(now.open, 'entry')} still open"),
+    )
+    return next((text for holds, text in answers if holds), "nothing yet: filling up")
+
+
+def _politeness(now: Pressure) -> str:
+    hosts = f"{_count(now.hosts, 'host')}" if now.hosts else "their hosts"
+    return f"politeness: {now.parked:,} entries wait for {hosts} (--per-host, --delay)"
+
+
+def _count(number: int, noun: str) -> str:
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{number:,} {noun if number == 1 else plural}"

@@ -1,0 +1,181 @@
+"""What the command line says to a user's mistake: one sentence with what, where, and what to do."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from command import crawl, running, until, write_list
+from conftest import Origin
+from recorded import small_crawl
+
+from crawler.cli.main import main
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with what the mistakes need."""
+    monkeypatch.chdir(tmp_path)
+    write_list(tmp_path, "http://127.0.0.1:1/")
+    small_crawl(tmp_path / "good.crawl")
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "comments.txt").write_text("# http://127.0.0.1/\n\n  # and more\n")
+    (tmp_path / "wide.txt").write_text("http://127.0.0.1/\n", encoding="utf-16")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "letter").touch()
+    (tmp_path / "demo-list.txt").touch()
+    os.mkfifo(tmp_path / "pipe")
+    return tmp_path
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """The exit status, and what stands on standard error, which is all there is."""
+    status = main(arguments)
+    captured = capsys.readouterr()
+    assert "" == captured.out
+    return status, captured.err
+
+
+RUN = "; see 'crawl run --help'."
+MISTAKES = {
+    "missing.txt": "missing.txt does not exist; name a text file with one URL a line, or a command (run, demo, ",
+    "reprot DIR": "reprot does not exist; name a text file with one URL a line, or a command (run, demo, report, ",
+    "run missing.txt": "missing.txt does not exist; name a text file with one URL a line.",
+    "folder": "folder is a folder; name a text file with one URL a line, or - to read from a pipe.",
+    "pipe": "pipe is no regular file; name a text file",
+    "empty.txt": "empty.txt holds no URL; put one on each line.",
+    "comments.txt": "comments.txt holds no URL; put one on each line.",
+    "wide.txt": "wide.txt is UTF-16; save it as UTF-8",
+    "run": f"the following arguments are required: LIST{RUN}",
+    "--fail": f"the following arguments are required: LIST{RUN}",
+    "urls.txt other.txt": f"'crawl run' does not know 'other.txt'{RUN}",
+    "urls.txt --nope": f"'crawl run' does not know '--nope'{RUN}",
+    "urls.txt --proc 2": f"'crawl run' does not know '--proc'{RUN}",
+    "urls.txt --out": f"--out: expected one argument{RUN}",
+    "urls.txt --procs 0": "procs is 0, but must be at least 1.",
+    "urls.txt --conc x": f"--conc: 'x' is no whole number{RUN}",
+    "urls.txt --delay -1": "delay is -1.0, but must be at least 0.",
+    "urls.txt --delay nan": f"--delay: 'nan' is no number{RUN}",
+    "urls.txt --max-time inf": f"--max-time: 'inf' is no number{RUN}",
+    "urls.txt --max-body 12Q": f"--max-body: '12Q' is no size such as 500K, 16M or 1G{RUN}",
+    "urls.txt --header nocolon": f"--header: there is no colon; write 'Name: value'{RUN}",
+    "urls.txt --header (a):b": "'(a)' is no name of a header field; write --header 'Name: value'.",
+    "urls.txt --header a:\x07": "The value of the header field 'a' holds a character that cannot be sent.",
+    "urls.txt --method <GET>": "'<GET>' is no request method.",
+    "urls.txt --allow-net nonsense": "'nonsense' is no network such as 10.0.0.0/8 or fd00::/8.",
+    "urls.txt --engine none": "--engine: invalid choice: 'none' (choose from ",
+    "urls.txt --log-format xml": "--log-format: invalid choice: 'xml' (choose from ",
+    "urls.txt --out empty.txt": "empty.txt is a file, not a folder; choose another --out.",
+    "urls.txt --out empty.txt/x": "empty.txt/x cannot hold a crawl: Not a directory",
+    "urls.txt --out taken": "taken is not empty and holds no crawl; choose an empty or a new folder.",
+    "urls.txt --out taken --restart": "taken is not empty and holds no crawl; choose an empty or a new folder.",
+    "urls.txt --out good.crawl": "good.crawl holds a crawl with other settings: ",
+    "demo --out taken": "taken or taken.txt exists already; name a new folder with --out.",
+    "demo --out demo-list": "demo-list or demo-list.txt exists already; name a new folder with --out.",
+    "report": "the following arguments are required: DIR; see 'crawl report --help'.",
+    "report missing": "missing is no crawl: ",
+    "report folder": "folder is no crawl: it holds no crawl.db with pages.",
+    "report good.crawl --nope": "'crawl report' does not know '--nope'; see 'crawl report --help'.",
+    "query folder SELECT": "folder is no crawl: it holds no crawl.db with pages.",
+    "query good.crawl SELEC": 'The query is not understood: near "SELEC": syntax error.',
+    "query good.crawl VACUUM": "The query would do more than read; here only SELECT is allowed.",
+    "get folder http://x/": "folder is no crawl: it holds no crawl.db with pages.",
+    "get good.crawl": "the following arguments are required: URL; see 'crawl get --help'.",
+    "\x1b[31m": "\\x1b[31m does not exist; name a text file",
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKES)
+def test_one_sentence(arguments: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistake is exit status 2 and one line that says what is wrong; no usage text, no traceback."""
+    before = sorted(folder.iterdir())
+    status, text = said(capsys, *arguments.split(" "))
+
+    assert 2 == status
+    assert re.fullmatch(r"crawl: [^\x00-\x1f]+[.)]\n", text)
+    assert MISTAKES[arguments] == text.removeprefix("crawl: ")[: len(MISTAKES[arguments])]
+    assert before == sorted(folder.iterdir())
+
+
+def test_unknown_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A page that the crawl does not hold is exit status 1: the question was right."""
+    assert (1, "crawl: good.crawl holds no page of 'http://nowhere.test/'.\n") == said(
+        capsys, "get", "good.crawl", "http://nowhere.test/"
+    )
+
+
+def test_a_secret_is_not_repeated(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was given as a header may be a secret: no message shows it."""
+    for header in ("hunter2", "Authorization: hunter2\x07"):
+        assert "hunter2" not in said(capsys, "urls.txt", "--header", header)[1]
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n\n"])
+def test_empty_standard_input(text: str, tmp_path: Path) -> None:
+    """A list without a URL is a mistake wherever it comes from, and from the real command too."""
+    ran = crawl("-", cwd=tmp_path, text=text)
+
+    assert (2, "crawl: Standard input holds no URL; put one on each line.\n") == (ran.returncode, ran.stderr)
+    assert "" == ran.stdout
+
+
+def test_two_runs_at_once(origin: Origin, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder has one run at a time; the second one leaves the first alone."""
+    write_list(folder, origin.url(f"/hold/{folder.name}"))
+    with running("urls.txt", "--allow-private", cwd=folder) as first:
+        until(lambda: origin.hits(f"/hold/{folder.name}"))
+        status, text = said(capsys, "urls.txt", "--allow-private")
+        origin.release(folder.name)
+        first.communicate()
+
+    assert 2 == status
+    assert "crawl: Another run is writing to urls.crawl; wait until it ends, or choose another --out.\n" == text
+    assert 0 == first.returncode
+
+
+def test_no_argument_is_a_question(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`crawl` alone, and with --help, shows what there is and fails nobody."""
+    for arguments in ([], ["--help"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert (0, True) == (caught.value.code, capsys.readouterr().out.startswith("usage: crawl "))
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """`crawl --version` prints the version."""
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+
+    assert 0 == caught.value.code
+    assert re.fullmatch(r"crawl \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_a_list_named_like_a_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`./report` is a list."""
+    (folder / "report").write_text("ftp://127.0.0.1/\n")
+
+    assert 0 == main(["./report"])
+    assert "1 denied" in capsys.readouterr().out
+
+
+def test_an_output_without_our_letters(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A standard output in ASCII gets escapes in place of what it cannot show."""
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    ran = crawl("query", "good.crawl", "SELECT 'caf\xe9'", cwd=folder)
+
+    assert (0, "caf\\xe9", "") == (ran.returncode, ran.stdout.splitlines()[-1], ran.stderr)
+
+
+def test_a_reader_that_has_enough(folder: Path) -> None:
+    """`crawl query … | head` ends without a word when the reader leaves."""
+    sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100000) SELECT i FROM n"
+    with running("query", "good.crawl", sql, cwd=folder) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.readline()
+        child.stdout.close()
+
+        assert ("", 1) == (child.stderr.read(), child.wait())
