@@ -271,14 +271,15 @@ def test_a_pool_does_not_grow(origin: Origin) -> None:
         for _ in range(times):
             assert [200] == [page.status for page in pool.fetch([origin.url("/bytes/1")])]
         gc.collect()
-        ours = sum(type(item).__module__.startswith("crawler.") for item in gc.get_objects())
+        ours = sum(str(type(item).__module__).startswith("crawler.") for item in gc.get_objects())
         return len(list(Path("/proc/self/fd").iterdir())), threading.active_count(), ours
 
     with crawler.Pool(**SETTINGS) as pool:
         before = call(10)
         after = call(1_000)
 
-    assert before >= tuple(min(a, b + 2) if a - b <= 2 else a for a, b in zip(after, before, strict=True))
+    # A reader thread may be on its last line while we count: two of a kind are no growth, a thousand calls on.
+    assert [True] * 3 == [later <= earlier + 2 for earlier, later in zip(before, after, strict=True)]
 
 
 async def test_a_pool_closes_without_blocking_the_loop(origin: Origin) -> None:
