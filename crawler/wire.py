@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import os
+import signal
 import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -21,6 +22,10 @@ from crawler.records import Chunk, FlowState, Headers, Keep, Result, Row, Status
 
 _PREFIX = struct.Struct("<BII")
 _MOST_BYTES = 1 << 30  # more than any frame of ours: whoever announces it does not speak this protocol
+
+
+PARENTS_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
+"""Signals that reach the whole process group and are answered by the parent alone: workers ignore them."""
 
 
 class Kind(enum.IntEnum):

@@ -1,7 +1,7 @@
 """Being a worker: `python -P -m crawler.worker READ WRITE`, two inherited pipe ends and nothing else.
 
-The first frame says who it is and how to work; then it drives its session to the end mark. It ignores the
-terminal's interrupt (the parent decides) and takes the end of its input for the end of its parent.
+The first frame says who it is and how to work; then it drives its session to the end mark. It ignores what is sent
+to the whole group (the parent decides) and takes the end of its input for the end of its parent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from crawler.flow import FlowRules
 from crawler.frontier import Frontier, Known
 from crawler.session import Session
 from crawler.usage import usage
-from crawler.wire import Settings, read_first
+from crawler.wire import PARENTS_SIGNALS, Settings, read_first
 
 _IN_HAND = 4  # turns with the driver, lookups among them, as a multiple of `conc`
 
@@ -65,7 +65,9 @@ def make_session(settings: Settings, engine: str, known: Known) -> Session:
 
 def main() -> None:
     """The process's own main."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in PARENTS_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENTS_SIGNALS)
     read_fd, write_fd = (int(argument) for argument in sys.argv[1:3])
     serve(read_fd, write_fd)
     sys.stderr.flush()

@@ -229,6 +229,7 @@ class TestEveryKind:
         [
             ("--engine", "serial"),
             ("--engine", "threads"),
+            ("--engine", "gevent"),
             ("--procs", "1", "--conc", "1"),
             ("--procs", "2", "--conc", "500", "--per-host", "0", "--chunk-size", "2"),
         ],

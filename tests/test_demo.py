@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import signal
 from pathlib import Path
 
 import pytest
-from command import crawl, running
+from command import crawl, members, recorded, running, until
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +41,10 @@ def test_demo(demo: tuple[Path, str]) -> None:
 def test_it_leaves_its_list_and_its_folder(demo: tuple[Path, str]) -> None:
     """Nothing else is left behind."""
     folder, printed = demo
-
     assert ["a demo.crawl", "a demo.txt"] == sorted(path.name for path in folder.iterdir())
-    assert printed.startswith(f"{len((folder / 'a demo.txt').read_text().splitlines())} URLs of a site on this machine")
+    urls = (folder / "a demo.txt").read_text().splitlines()
+
+    assert printed.startswith(f"Crawling {len(urls)} URLs of a site on this machine (a demo.txt) into a demo.crawl\n")
 
 
 def test_it_takes_nobody_s_place(tmp_path: Path) -> None:
@@ -51,5 +54,18 @@ def test_it_takes_nobody_s_place(tmp_path: Path) -> None:
     with running("demo", cwd=tmp_path) as child:
         assert child.stdout is not None
 
-        assert "demo-3.txt; crawling them into demo-3.crawl" in child.stdout.readline()
+        assert child.stdout.readline().endswith("(demo-3.txt) into demo-3.crawl\n")
     assert "mine\n" == (tmp_path / "demo.txt").read_text()
+
+
+def test_interrupt(tmp_path: Path) -> None:
+    """Ctrl-C stops crawl and site in order; there is nothing to try next, and nobody is left behind."""
+    with running("demo", cwd=tmp_path) as child:
+        until(lambda: recorded(tmp_path / "demo.crawl"))
+        everyone = members(child.pid)
+        os.killpg(child.pid, signal.SIGINT)
+        printed, said = child.communicate()
+
+        assert (130, "") == (child.returncode, said)
+        assert "The same command goes on." in printed.splitlines()[-1]
+        assert not [pid for pid in everyone if Path(f"/proc/{pid}").exists()]

@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> int:
     with running() as (base, paths):
         urls.parent.mkdir(parents=True, exist_ok=True)
         urls.write_text("".join(f"{base}{path}\n" for path in paths), encoding="utf-8")
-        print(printable(f"{len(paths)} URLs of a site on this machine are in {urls}; crawling them into {out}"))
+        print(printable(f"Crawling {len(paths)} URLs of a site on this machine ({urls}) into {out}"), flush=True)
         status = run.main(run.parse([str(urls), "--out", str(out), "--allow-private"]))
     if not status:
         print(_NEXT.format(out=printable(shlex.quote(str(out))), base=base))

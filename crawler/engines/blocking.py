@@ -8,7 +8,7 @@ from http.cookiejar import DefaultCookiePolicy
 
 import requests
 from requests.structures import CaseInsensitiveDict
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import ClosedPoolError, HTTPError
 from urllib3.util import SKIP_HEADER
 
 from crawler.body import Verdict
@@ -75,9 +75,7 @@ class RequestsEngine:
         try:
             return self._request(line.exchange)
         except requests.ConnectionError as error:
-            # The server closed a connection that was idle, as we were about to use it (RFC 9112 §9.3.1).
-            stale = not line.fresh and isinstance(_native(error), ConnectionError)
-            if not stale or line.leash.fault is not None or line.exchange.method not in IDEMPOTENT:
+            if line.leash.fault is not None or not _may_go_again(line, error):
                 raise
             return self._request(line.exchange)
 
@@ -97,6 +95,14 @@ class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - requests' signature
         """Nowhere: to prepare a redirect that it will not follow, requests would swallow the body."""
         return None
+
+
+def _may_go_again(line: Line, error: requests.ConnectionError) -> bool:
+    """Whether the request met a connection, or a pool of them, that was closed as it was about to be used."""
+    if any(isinstance(cause, ClosedPoolError) for cause in _causes(error)):
+        return True  # another thread put the pool out: nothing was sent
+    stale = not line.fresh and isinstance(_native(error), ConnectionError)
+    return stale and line.exchange.method in IDEMPOTENT  # RFC 9112 §9.3.1
 
 
 def _take(line: Line, response: requests.Response) -> None:

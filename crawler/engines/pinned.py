@@ -208,6 +208,8 @@ class PinnedAdapter(HTTPAdapter):
         """Make the pools; the TLS settings are one context for all of them."""
         super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        # urllib3 leaves a pool that is put out to the garbage collector, and its connections open until then.
+        self.poolmanager.pools.dispose_func = HTTPConnectionPool.close
 
     def cert_verify(self, *args: Any, **kwargs: Any) -> None:
         """Leave the context as it is: requests would load its own roots anew for each connection."""

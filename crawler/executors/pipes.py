@@ -115,7 +115,7 @@ class PipeExecutor:
 
         1. Idle workers get the end mark, flush and leave; busy ones lose their pipes, which tells them to stop at
            once (their unfinished entries have no row, so a resume fetches them).
-        2. Whoever is still there after a grace period is terminated, then killed.
+        2. Whoever is still there after a grace period is killed.
         """
         if self._closed:
             return

@@ -15,10 +15,10 @@ from crawler.engines import worker_module
 from crawler.executors.base import Executor
 from crawler.executors.pipes import Child, PipeExecutor
 from crawler.records import Keep
-from crawler.wire import Settings
+from crawler.wire import PARENTS_SIGNALS, Settings
 
 _GRACE_S = 5.0  # an idle worker says goodbye in milliseconds; a busy one that lost its pipes, too
-_TERM_S = 1.0
+_REAP_S = 1.0
 
 
 class _Process:
@@ -28,20 +28,17 @@ class _Process:
         self._process = process
 
     def end(self, *, idle: bool) -> None:  # noqa: ARG002 - a lost pipe ends a busy one as well
-        """Wait for it, then terminate it, then kill it."""
-        for send, seconds in ((None, _GRACE_S), (self._process.terminate, _TERM_S), (self._process.kill, None)):
-            if send is not None:
-                send()
-            try:
-                self._process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                continue
-            return
+        """Wait for it; kill it where it does not go by itself."""
+        try:
+            self._process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def cause(self) -> str:
         """Why it is gone."""
         try:
-            status = self._process.wait(_TERM_S)
+            status = self._process.wait(_REAP_S)
         except subprocess.TimeoutExpired:
             return "closed its pipe"
         return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
@@ -51,6 +48,9 @@ class ProcessExecutor(PipeExecutor):
     """Runs each worker as `python -P -m crawler.worker` (or what its engine needs in that place)."""
 
     def _start_child(self, worker: int, read_fd: int, write_fd: int) -> Child:  # noqa: ARG002
+        # It begins with these blocked, until it has said that it ignores them: Ctrl-C is the parent's business, also
+        # while the worker is still importing.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_SIGNALS)
         try:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [sys.executable, "-P", "-m", worker_module(self._settings.config.engine), str(read_fd), str(write_fd)],
@@ -59,6 +59,7 @@ class ProcessExecutor(PipeExecutor):
                 env=_environment(),
             )
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.close(read_fd)
             os.close(write_fd)
         return _Process(process)
