@@ -9,6 +9,7 @@ import gc
 import hashlib
 import json
 import math
+import os
 import subprocess
 import sys
 import uuid
@@ -28,7 +29,9 @@ from crawler.body import Body
 from crawler.engines.fake import FakeEngine, Scripted
 from crawler.exchange import Exchange, Failure, Reply
 
-ENGINES = ("asyncio", "asyncio on the standard loop", "threads", "serial")
+# gevent needs a process that is its own from the first import on: test_gevent.py runs this file again in one.
+GREEN = os.environ.get("CRAWLER_TEST_GEVENT") == "1"
+ENGINES = ("gevent",) if GREEN else ("asyncio", "asyncio on the standard loop", "threads", "serial")
 SIDE_BY_SIDE = ENGINES[:3]
 
 # What came of the answers whose framing breaks RFC 9112: a status, or an error class. Where the engines differ, it
