@@ -13,7 +13,9 @@ import crawler
 from crawler.cli import main as cli
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("seeds/*.txt"))]
+DOCUMENTS = [
+    path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("seeds/*.txt"))
+]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -703,3 +704,12 @@ class TestFake:
 
         assert isinstance(event, Failure)
         assert ("connect", False) == (event.error_class, event.sent)
+
+
+def test_the_published_table_is_what_happens() -> None:
+    """docs/engines.md says of each malformed case what `test_malformed` finds, engine by engine."""
+    text = (Path(__file__).parents[1] / "docs" / "engines.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\|.*\(`(/\S+)`\) \|.*\| (\w+) \| (\w+) \|$", text, re.MULTILINE)
+    found = {path: (str(cases.get("asyncio", cases[""])), str(cases[""])) for path, cases in MALFORMED.items()}
+
+    assert found == {path: (asyncio_says, others_say) for path, asyncio_says, others_say in rows}

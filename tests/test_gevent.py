@@ -8,14 +8,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-import crawler
-
 HERE = Path(__file__).parent
 
 
 def test_the_contract_of_all_engines() -> None:
     """Every law of test_engines.py that needs an engine holds under gevent, in a process that gevent has patched."""
-    command = [sys.executable, "-m", "gevent.monkey", "--module", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
+    command = [
+        sys.executable,
+        "-m",
+        "gevent.monkey",
+        "--module",
+        "pytest",
+        "-q",
+        "-p",
+        "no:xdist",
+        "-p",
+        "no:cacheprovider",
+    ]
     done = subprocess.run(
         [*command, "-k", "gevent", str(HERE / "test_engines.py")],
         cwd=HERE.parent,
