@@ -36,7 +36,10 @@ def bottleneck(now: Pressure) -> str:
         (now.workers == 0, "starting"),
         (now.consumer > _BUSY, "disk: recording takes all the time; a faster disk for --out would help"),
         (now.parent_cpu > _BUSY, "CPU: the parent process uses its core up"),
-        (now.worker_cpu > _BUSY, f"CPU: {_count(now.workers, 'worker')} at {now.worker_cpu:.0%}; more cores would help"),
+        (
+            now.worker_cpu > _BUSY,
+            f"CPU: {_count(now.workers, 'worker')} at {now.worker_cpu:.0%}; more cores would help",
+        ),
         (full, f"network: all {now.places:,} places are in flight; a higher --conc may help"),
         (now.unread and now.starved, "the list: it is read as fast as it comes"),
         (now.window_full and now.unread, "the order of the list: too many entries of too few hosts in a row"),

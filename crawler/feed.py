@@ -36,6 +36,11 @@ class Feed:
         return not self._batches
 
     @property
+    def finished(self) -> bool:
+        """Whether there is nothing more to read; what was read may still wait to be taken."""
+        return self._ended
+
+    @property
     def ended(self) -> bool:
         """Whether everything was read and taken. Raises what the source raised."""
         with self._lock:

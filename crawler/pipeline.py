@@ -40,6 +40,7 @@ class Pipeline:
         ordered: bool = False,
     ) -> None:
         self.source = source
+        self.config = config
         self.executor = executor
         self.feed = Feed(source, executor.wake)
         self.router = Router(executor.workers, config.chunk_size, homes=needs_homes(config))

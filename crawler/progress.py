@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from crawler.display import clock, counts, pace, view
 from crawler.escape import printable
 from crawler.job import Summary
 from crawler.pipeline import Pipeline
@@ -19,13 +20,11 @@ from crawler.records import OUTCOMES, Result
 from crawler.tally import Reading, Tally
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
     from rich.live import Live
-    from rich.text import Text
 
 _LOG_S = 5.0
-_DRAW_S = 0.2
-_BAR_WIDTH = 40
+_FAILED = "\"SELECT error_class, url, error FROM pages WHERE outcome = 'failed'\""
+_DRAW_S = 0.25
 
 
 class Progress(Protocol):
@@ -64,7 +63,7 @@ class _Lines:
 
 
 class _View:
-    """A bar and a few lines of numbers, redrawn five times a second; the summary takes their place at the end."""
+    """A bar and a few lines of numbers, redrawn four times a second; the summary takes their place at the end."""
 
     def __init__(self, live: Live) -> None:
         self.tally = Tally()
@@ -104,34 +103,17 @@ def say_summary(summary: Summary, tally: Tally, log_format: str) -> None:
     total = " + ".join(f"{summary.outcomes[outcome]:,} {outcome}" for outcome in OUTCOMES)
     print(f"{total} = {summary.entries:,} entries")
     if summary.recorded:
-        pace = tally.ok / max(summary.elapsed_s, 1e-3)
-        print(f"{tally.ok:,} pages ok in {_clock(summary.elapsed_s)}, {pace:,.0f} a second")
+        per_s = tally.ok / max(summary.elapsed_s, 1e-3)
+        print(f"{tally.ok:,} pages ok in {clock(summary.elapsed_s)}, {per_s:,.0f} a second")
+    if tally.error_classes:
+        print("Errors: " + " · ".join(f"{count:,} {name}" for name, count in tally.error_classes.most_common()))
     out = printable(shlex.quote(str(summary.out)))
     if summary.finished:
         print(f"Everything is in {out}. Next: crawl report {out}")
+        if summary.outcomes["failed"]:
+            print(f"What failed: crawl query {out} {_FAILED}")
     else:
         print(f"Stopped; what is recorded is safe in {out}. The same command goes on.")
-
-
-def view(reading: Reading) -> RenderableType:
-    """The live view: a bar, the pace, the outcomes, and the errors where there are some; no line ever wraps."""
-    from rich.console import Group
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-
-    known = reading.fraction is not None
-    bar = ProgressBar(1.0 if known else None, reading.fraction or 0.0, width=_BAR_WIDTH)
-    done = f"{reading.fraction:4.0%} · " if known else ""
-    head = Table.grid(padding=(0, 1))
-    head.add_row(bar, _one_line(f"{done}{_clock(reading.elapsed_s)} · ETA {_clock(reading.eta_s)}"))
-    lines = [_pace(reading), _counts(reading), *([_errors(reading)] if reading.error_classes else [])]
-    return Group(head, *map(_one_line, lines))
-
-
-def _one_line(text: str) -> Text:
-    from rich.text import Text
-
-    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _is_screen() -> bool:
@@ -142,8 +124,8 @@ def _is_screen() -> bool:
 def _text_line(reading: Reading) -> str:
     done = "" if reading.fraction is None else f" ({reading.fraction:.1%})"
     return (
-        f"{_now():%H:%M:%S} {reading.recorded:,} entries{done}, ETA {_clock(reading.eta_s)}; "
-        f"{_pace(reading)}; {_counts(reading)}"
+        f"{_now():%H:%M:%S} {reading.recorded:,} entries{done}, ETA {clock(reading.eta_s)}; "
+        f"{pace(reading)}; {counts(reading)}"
     )
 
 
@@ -165,37 +147,10 @@ def _json_line(reading: Reading) -> str:
         "workers": reading.workers,
         "outcomes": reading.outcomes,
         "error_classes": reading.error_classes,
+        "memory_bytes": reading.load and reading.load.memory_bytes,
+        "limit": reading.load and reading.load.limit,
     }
     return json.dumps(values)
-
-
-def _pace(reading: Reading) -> str:
-    mean = "-" if reading.mean_page_ms is None else f"{reading.mean_page_ms:,.0f} ms"
-    rate = "-" if reading.success_rate is None else f"{reading.success_rate:.1%}"
-    return f"{reading.pages_per_s:,.0f} pages/s · {_bytes(reading.bytes_per_s)}/s · mean {mean} a page · {rate} ok"
-
-
-def _counts(reading: Reading) -> str:
-    parts = [f"{reading.ok:,} ok"]
-    parts += [f"{reading.outcomes[name]:,} {name}" for name in OUTCOMES if reading.outcomes.get(name)]
-    return " · ".join(parts)
-
-
-def _errors(reading: Reading) -> str:
-    return "Errors: " + " · ".join(f"{count:,} {name}" for name, count in reading.error_classes.items())
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "KB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
-
-
-def _clock(seconds: float | None) -> str:
-    """Hours, minutes and seconds; `-` where nobody can say."""
-    return "-" if seconds is None else str(datetime.timedelta(seconds=round(seconds)))
 
 
 def _now() -> datetime.datetime:

@@ -7,6 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
+from crawler.load import Load, LoadMeter
 from crawler.pipeline import Pipeline
 from crawler.records import Result
 
@@ -34,6 +35,7 @@ class Reading:
     error_classes: dict[str, int]
     in_hand: int
     workers: int
+    load: Load | None = None
 
     @property
     def success_rate(self) -> float | None:
@@ -51,8 +53,9 @@ class Tally:
         self.ok = 0
         self._recorded = self._bytes = self._timed = 0
         self._total_ms = 0.0
+        self._load = LoadMeter()
         self._outcomes: Counter[str] = Counter()
-        self._error_classes: Counter[str] = Counter()
+        self.error_classes: Counter[str] = Counter()
 
     def add(self, results: Iterable[Result]) -> None:
         """Count results."""
@@ -63,7 +66,7 @@ class Tally:
             self._bytes += row.bytes_wire or 0
             self._outcomes[row.outcome] += 1
             if row.error_class is not None:
-                self._error_classes[row.error_class] += 1
+                self.error_classes[row.error_class] += 1
             if row.total_ms is not None:
                 self._timed += 1
                 self._total_ms += row.total_ms
@@ -88,19 +91,33 @@ class Tally:
             bytes_per_s=(self._bytes - count) / span,
             mean_page_ms=self._total_ms / self._timed if self._timed else None,
             fraction=fraction,
-            eta_s=self._eta(fraction, _final(pipeline), elapsed),
+            eta_s=self._eta(pipeline, fraction, elapsed),
             outcomes=dict(self._outcomes),
-            error_classes=dict(self._error_classes.most_common()),
+            error_classes=dict(self.error_classes.most_common()),
             in_hand=pipeline.in_hand,
             workers=pipeline.executor.started,
+            load=self._load.read(pipeline, now),
         )
 
-    def _eta(self, fraction: float | None, final: int, elapsed: float) -> float | None:
-        """Seconds left at the pace of this run; what an earlier run did says nothing about it."""
+    def _eta(self, pipeline: Pipeline, fraction: float | None, elapsed: float) -> float | None:
+        """Seconds left: at the pace of this run, but no less than the host with most entries takes by its limits."""
         if not fraction or not self._recorded:
             return None
-        left = final / fraction - final
-        return left * elapsed / self._recorded
+        final = _final(pipeline)
+        at_this_pace = (final / fraction - final) * elapsed / self._recorded
+        return max(at_this_pace, self._longest_host(pipeline, final / fraction))
+
+    def _longest_host(self, pipeline: Pipeline, entries: float) -> float:
+        """What is left of the most waited-for host, times what politeness makes each of its entries take.
+
+        What is not read yet is taken to hold as much of that host as what was read.
+        """
+        config = pipeline.config
+        page_s = self._total_ms / self._timed / 1000 if self._timed else 0.0
+        each_s = max(config.delay, page_s / config.per_host if config.per_host else 0.0)
+        hosts = (host for status in pipeline.executor.statuses().values() for host in status.waiting)
+        queued = max((host.entries for host in hosts if host.why in ("limit", "delay")), default=0)
+        return queued * each_s * max(entries / max(pipeline.read, 1), 1.0)
 
 
 def _fraction(pipeline: Pipeline) -> float | None:

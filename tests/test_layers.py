@@ -18,7 +18,7 @@ FLOORS = [
     {"sources", "engines", "resolver", "wire", "store", "feed", "ordering", "page", "stats"},
     {"session", "drivers", "worker", "greenworker", "executors"},
     {"pipeline", "results", "job"},
-    {"api", "cli", "progress", "tally", "demo", "__init__", "__main__"},
+    {"api", "cli", "progress", "display", "load", "bottleneck", "tally", "demo", "__init__", "__main__"},
 ]  # fmt: skip
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from crawler import progress
+from crawler.config import CrawlConfig
+from crawler.display import view
 from crawler.job import Summary
-from crawler.progress import make_progress, say_summary, view
+from crawler.progress import make_progress, say_summary
 from crawler.records import OUTCOMES, ErrorClass, Outcome, Result, Row
 from crawler.tally import Reading, Tally
 
@@ -38,8 +40,11 @@ def pipeline(read: int = 0, in_hand: int = 0, waiting: int = 0, **source: Any) -
         source=SimpleNamespace(**known),
         read=read,
         in_hand=in_hand,
-        router=SimpleNamespace(waiting=waiting),
-        executor=SimpleNamespace(started=2),
+        router=SimpleNamespace(waiting=waiting, full=False),
+        executor=SimpleNamespace(started=2, statuses=dict),
+        feed=SimpleNamespace(finished=True, empty=True),
+        config=CrawlConfig(),
+        consumed_s=0.0,
     )
 
 
@@ -175,7 +180,8 @@ class TestLines:
 
         assert re.fullmatch(
             r"\d\d:\d\d:\d\d 50 entries \(25\.0%\), ETA 0:00:\d\d; "
-            r"[\d,]+ pages/s · [\d.]+ [KM]B/s · mean 20 ms a page · 90\.0% ok; 45 ok · 48 fetched · 2 failed",
+            r"[\d,]+ pages/s, [\d,]+ on average · [\d.]+ [KM]B/s · mean 20 ms a page; "
+            r"45 ok \(90\.0%\) · 48 fetched · 2 failed",
             line,
         )
 
@@ -187,12 +193,19 @@ class TestLines:
         expected = {
             "event": "progress", "read": 60, "recorded": 50, "ok": 45, "success_rate": 0.9, "mean_page_ms": 20.0,
             "fraction": 0.25, "in_hand": 10, "workers": 2,
-            "outcomes": {"fetched": 48, "failed": 2}, "error_classes": {"dns": 2},
+            "outcomes": {"fetched": 48, "failed": 2}, "error_classes": {"dns": 2}, "limit": "starting",
         }  # fmt: skip
 
         assert "" == captured.out
         assert expected == {name: last[name] for name in expected}
-        assert {"time", "elapsed_s", "pages_per_s", "bytes_per_s", "eta_s"} == last.keys() - expected.keys()
+        assert {
+            "time",
+            "elapsed_s",
+            "pages_per_s",
+            "bytes_per_s",
+            "eta_s",
+            "memory_bytes",
+        } == last.keys() - expected.keys()
         assert (None, None, None) == (first["success_rate"], first["fraction"], first["eta_s"])
 
     def test_every_five_seconds(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,9 +256,9 @@ class TestView:
 
         assert "12% · 0:12:34 · ETA 1:12:01" == bar.lstrip("━╸╺ ").rstrip()
         assert [
-            "1,234 pages/s · 45.6 MB/s · mean 88 ms a page · 95.6% ok",
-            "118,000 ok · 120,000 fetched · 3,000 failed · 456 duplicate",
-            "Errors: 2,900 dns · 100 reset",
+            "1,234 pages/s, 1,100 on average · 45.6 MB/s · mean 88 ms a page",
+            "118,000 ok (95.6%) · 120,000 fetched · 3,000 failed · 456 duplicate",
+            "errors  2,900 dns · 100 reset",
         ] == [line.rstrip() for line in lines]
 
     def test_a_stream(self) -> None:
@@ -277,7 +290,7 @@ class TestView:
         assert max(map(len, lines)) <= width
 
     def test_on_a_terminal(self, always: None, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A terminal gets the view; at the end its four lines are erased: the summary takes their place."""
+        """A terminal gets the view; at the end its lines are erased: the summary takes their place."""
         screen = io.StringIO()
         monkeypatch.setattr(progress, "_is_screen", lambda: True)
         monkeypatch.setattr("sys.stderr", screen)
@@ -285,8 +298,8 @@ class TestView:
             monkeypatch.setenv(name, value)
         follow()
 
-        assert "\n45 ok · 48 fetched · 2 failed\n" in screen.getvalue()
-        assert screen.getvalue().endswith("\r" + "\x1b[1A\x1b[2K" * 4)  # ECMA-48: CUU, EL
+        assert "\n45 ok (90.0%) · 48 fetched · 2 failed\n" in re.sub(r"\x1b\[[\d;]*m", "", screen.getvalue())
+        assert screen.getvalue().endswith("\r" + "\x1b[1A\x1b[2K" * 6)  # ECMA-48: CUU, EL
 
     @pytest.mark.parametrize(("terminal", "term", "expected"), [
         (True, "xterm-256color", True), (True, "", True), (True, "dumb", False), (False, "xterm", False),
@@ -312,6 +325,8 @@ class TestSummary:
             "1,200 fetched + 30 failed + 4 denied + 0 duplicate + 1 invalid = 1,235 entries",
             "1,000 pages ok in 0:00:10, 100 a second",
             "Everything is in 'a b.crawl'. Next: crawl report 'a b.crawl'",
+            "What failed: crawl query 'a b.crawl' "
+            "\"SELECT error_class, url, error FROM pages WHERE outcome = 'failed'\"",
         ] == capsys.readouterr().out.splitlines()
 
     def test_stopped(self, capsys: pytest.CaptureFixture[str]) -> None:

@@ -98,7 +98,7 @@ def test_what_waits_has_no_thread(origin: Origin, engine: str) -> None:
         most = max(most, threading.active_count() - before)
     executor.close()
 
-    # The worker, its frames, the list, the watchdog, a lookup; two that exchange, and some that have just begun to rest.
+    # The worker, its frames, the list, the watchdog, a lookup; two that exchange, some that have just begun to rest.
     assert most <= 16
 
 

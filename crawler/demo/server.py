@@ -57,7 +57,8 @@ class _Server(ThreadingHTTPServer):
 def running() -> Iterator[tuple[str, list[str]]]:
     """The site in a process of its own, while the context lasts: its base URL and its paths."""
     command = [sys.executable, "-P", "-m", "crawler.demo.server"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our own module
+    # In a group of its own, so that Ctrl-C is for the crawl alone.
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)  # noqa: S603 - our own module
     assert process.stdin is not None
     assert process.stdout is not None
     try:

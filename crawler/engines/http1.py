@@ -6,6 +6,8 @@ import errno
 import os
 import ssl
 
+import certifi
+
 from crawler.escape import printable
 from crawler.exchange import Exchange
 from crawler.records import ErrorClass
@@ -29,8 +31,10 @@ def authority_and_target(url: str) -> tuple[str, str]:
 
 
 def tls_context(*, insecure: bool) -> ssl.SSLContext:
-    """The TLS settings of all connections of an engine; the trusted roots are the system's."""
-    context = ssl.create_default_context()
+    """The TLS settings of all connections of an engine; trusted roots are the system's, certifi's where it has none."""
+    paths = ssl.get_default_verify_paths()
+    rootless = not (paths.cafile or paths.capath)  # a slim container
+    context = ssl.create_default_context(cafile=certifi.where() if rootless else None)
     context.set_alpn_protocols(["http/1.1"])
     if insecure:
         context.check_hostname = False

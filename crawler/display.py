@@ -1,0 +1,126 @@
+"""The live view: a bar, the pace, what came of the entries, whom the run waits for, and what limits it."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING
+
+from crawler.escape import printable
+from crawler.load import Load
+from crawler.records import OUTCOMES, Waiting
+from crawler.tally import Reading
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+_WORKERS_NAMED = 4
+_STYLES = {"fetched": "green", "failed": "red", "denied": "yellow", "duplicate": "cyan", "invalid": "magenta"}
+_HOST_CHARACTERS = 30
+
+
+def view(reading: Reading) -> RenderableType:
+    """What to draw now; each line is one line, cut where the terminal ends."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    known = reading.fraction is not None
+    bar = ProgressBar(1.0 if known else None, reading.fraction or 0.0)
+    done = f"{reading.fraction:4.0%} · " if known else ""
+    head = Table.grid(padding=(0, 1), expand=True)
+    head.add_column(ratio=1)
+    head.add_column(no_wrap=True, justify="right")
+    head.add_row(bar, _line(f"{done}{clock(reading.elapsed_s)} · ETA {clock(reading.eta_s)}"))
+    lines = [_line(pace(reading)), _counts(reading)]
+    if reading.error_classes:
+        lines.append(_line(errors(reading), label="errors"))
+    return Group(head, *lines, *(_load(reading.load) if reading.load is not None else []))
+
+
+def pace(reading: Reading) -> str:
+    """How fast, as one phrase."""
+    mean = "-" if reading.mean_page_ms is None else f"{reading.mean_page_ms:,.0f} ms"
+    return (
+        f"{reading.pages_per_s:,.0f} pages/s, {reading.mean_pages_per_s:,.0f} on average · "
+        f"{size(reading.bytes_per_s)}/s · mean {mean} a page"
+    )
+
+
+def counts(reading: Reading) -> str:
+    """What came of the entries, as one phrase."""
+    return " · ".join(text for text, _ in _parts(reading))
+
+
+def errors(reading: Reading) -> str:
+    """The error classes, most frequent first, as one phrase."""
+    return " · ".join(f"{count:,} {name}" for name, count in reading.error_classes.items())
+
+
+def size(count: float) -> str:
+    """Bytes for people, in powers of 1000."""
+    for unit in ("B", "KB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def clock(seconds: float | None) -> str:
+    """Hours, minutes and seconds; `-` where nobody can say."""
+    return "-" if seconds is None else str(datetime.timedelta(seconds=round(seconds)))
+
+
+def _parts(reading: Reading) -> list[tuple[str, str]]:
+    """The counts with their styles."""
+    rate = "" if reading.success_rate is None else f" ({reading.success_rate:.1%})"
+    parts = [(f"{reading.ok:,} ok{rate}", "bold green")]
+    named = [(name, reading.outcomes[name]) for name in OUTCOMES if reading.outcomes.get(name)]
+    return parts + [(f"{count:,} {name}", _STYLES[name]) for name, count in named]
+
+
+def _counts(reading: Reading) -> Text:
+    from rich.text import Text
+
+    text = Text(no_wrap=True, overflow="ellipsis")
+    for number, (part, style) in enumerate(_parts(reading)):
+        text.append(" · " if number else "", "dim")
+        text.append(part, style)
+    return text
+
+
+def _load(load: Load) -> list[Text]:
+    """Whom it waits for (where it does), the workers, the limit."""
+    lines = []
+    if load.waiting:
+        lines.append(_line(" · ".join(map(_waiting, load.waiting)), label="waiting"))
+    lines.append(_line(f"{_workers(load)} · {size(load.memory_bytes)}", label="workers"))
+    lines.append(_line(load.limit, label="limit"))
+    return lines
+
+
+def _waiting(waiting: Waiting) -> str:
+    host = printable(waiting.host, _HOST_CHARACTERS)
+    if waiting.why == "slow":
+        return f"{host} (slow, {waiting.seconds:.0f} s)"
+    after = f", {waiting.seconds:.0f} s" if waiting.why == "back-off" else ""
+    return f"{host} ({waiting.why}, {waiting.entries:,}{after})"
+
+
+def _workers(load: Load) -> str:
+    if not load.workers:
+        return "none yet"
+    if len(load.workers) <= _WORKERS_NAMED:
+        return " · ".join(f"{w.number}: {w.in_flight}/{w.conc}, CPU {w.cpu:.0%}" for w in load.workers)
+    flying, places = sum(w.in_flight for w in load.workers), sum(w.conc for w in load.workers)
+    mean = sum(w.cpu for w in load.workers) / len(load.workers)
+    return f"{len(load.workers)}: {flying:,}/{places:,}, CPU {mean:.0%} each"
+
+
+def _line(text: str, label: str = "") -> Text:
+    from rich.text import Text
+
+    line = Text(no_wrap=True, overflow="ellipsis")
+    if label:
+        line.append(f"{label:<8}", "dim")
+    return line.append(text)

@@ -1,0 +1,101 @@
+"""How hard a run works now: its workers, the hosts it waits for, its memory, and what limits it."""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+from collections.abc import Callable
+
+from crawler.bottleneck import Pressure, bottleneck
+from crawler.pipeline import Pipeline
+from crawler.records import Waiting
+from crawler.usage import usage
+
+_PARENT = -1
+_SPAN_S = 0.9  # workers say how they are once a second: a shorter span would see no change
+_NAMED = 3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WorkerLoad:
+    """One worker: `in_flight` of at most `conc` exchanges, and the share of a core that it uses."""
+
+    number: int
+    in_flight: int
+    conc: int
+    cpu: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Load:
+    """A run's load at one moment. `memory_bytes` is the resident memory of all processes; `limit` one line."""
+
+    workers: tuple[WorkerLoad, ...]
+    memory_bytes: int
+    waiting: tuple[Waiting, ...]
+    limit: str
+
+
+@dataclasses.dataclass(slots=True)
+class _Meter:
+    """The rate of a counter that only grows."""
+
+    at: float
+    value: float
+    rate: float = 0.0
+
+    def read(self, now: float, value: float) -> float:
+        if now - self.at >= _SPAN_S:
+            self.rate = min((value - self.value) / (now - self.at), 1.0)
+            self.at, self.value = now, value
+        return self.rate
+
+
+class LoadMeter:
+    """Reads the load of a run, again and again. `cost` gives this process's processor time and memory."""
+
+    def __init__(self, cost: Callable[[], tuple[float, int]] = usage) -> None:
+        self._cost = cost
+        self._cpu: dict[int, _Meter] = {}
+        self._consumer: _Meter | None = None
+
+    def read(self, pipeline: Pipeline, now: float) -> Load:
+        """The load now; `now` in seconds of a clock that only goes on."""
+        statuses = pipeline.executor.statuses()
+        cpu_s, memory = self._cost()
+        parent = self._share(_PARENT, now, cpu_s)
+        workers = tuple(
+            WorkerLoad(number, status.in_flight, status.conc, self._share(number, now, status.cpu_s))
+            for number, status in sorted(statuses.items())
+        )
+        waiting = [host for status in statuses.values() for host in status.waiting]
+        parked = sum(host.entries for host in waiting if host.why != "slow")
+        pressure = Pressure(
+            workers=len(workers),
+            worker_cpu=sum(worker.cpu for worker in workers) / max(len(workers), 1),
+            parent_cpu=parent,
+            consumer=self._consumed(pipeline, now),
+            in_flight=sum(worker.in_flight for worker in workers),
+            places=sum(worker.conc for worker in workers),
+            open=pipeline.in_hand + pipeline.router.waiting,
+            parked=parked,
+            hosts=len({host.host for host in waiting if host.why != "slow"}),
+            window_full=pipeline.router.full,
+            unread=not pipeline.feed.finished,
+            starved=pipeline.feed.empty,
+        )
+        memory += sum(status.memory_bytes for status in statuses.values())
+        return Load(workers, memory, _foremost(waiting), bottleneck(pressure))
+
+    def _share(self, number: int, now: float, cpu_s: float) -> float:
+        return self._cpu.setdefault(number, _Meter(now, cpu_s)).read(now, cpu_s)
+
+    def _consumed(self, pipeline: Pipeline, now: float) -> float:
+        if self._consumer is None:
+            self._consumer = _Meter(now, pipeline.consumed_s)
+        return self._consumer.read(now, pipeline.consumed_s)
+
+
+def _foremost(waiting: list[Waiting]) -> tuple[Waiting, ...]:
+    """The hosts to name: those with most entries, then those that take longest."""
+    return tuple(heapq.nlargest(_NAMED, waiting, key=lambda host: (host.entries, host.seconds)))

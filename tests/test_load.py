@@ -1,0 +1,89 @@
+"""The load: workers, hosts that are waited for, and the one line that says what limits a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from crawler.bottleneck import Pressure, bottleneck
+from crawler.config import CrawlConfig
+from crawler.load import LoadMeter, WorkerLoad
+from crawler.records import Result, Row, Status, Waiting
+from crawler.tally import Tally
+
+CALM = Pressure(
+    workers=2, worker_cpu=0.1, parent_cpu=0.1, consumer=0.1, in_flight=10, places=256, open=100, parked=0, hosts=0,
+    window_full=False, unread=True, starved=False,
+)  # fmt: skip
+
+
+def pipeline(*statuses: Status, consumed_s: float = 0.0, read: int = 100, length: int = 100, **config: Any) -> Any:
+    """What a load looks at: the workers' statuses, and a list that is read to its end."""
+    return SimpleNamespace(
+        executor=SimpleNamespace(statuses=lambda: dict(enumerate(statuses)), started=len(statuses)),
+        router=SimpleNamespace(waiting=0, full=False),
+        feed=SimpleNamespace(finished=True, empty=True),
+        source=SimpleNamespace(length=length, total_bytes=None, position=0),
+        config=CrawlConfig(**config),
+        consumed_s=consumed_s,
+        read=read,
+        in_hand=50,
+    )
+
+
+@pytest.mark.parametrize(
+    ("pressure", "word"),
+    [
+        ({"workers": 0}, "starting"),
+        ({"consumer": 0.95}, "disk"),
+        ({"parent_cpu": 0.95}, "CPU"),
+        ({"worker_cpu": 0.95}, "CPU"),
+        ({"in_flight": 250}, "network"),
+        ({"starved": True}, "the list"),
+        ({"window_full": True, "parked": 900}, "the order of the list"),
+        ({"parked": 900, "hosts": 1}, "politeness"),
+        ({"unread": False}, "the end of the list"),
+        ({}, "nothing yet"),
+    ],
+    ids=str,
+)
+def test_one_line_says_what_limits(pressure: dict[str, Any], word: str) -> None:
+    """Each state has one answer, and it fits a terminal beside its label."""
+    line = bottleneck(dataclasses.replace(CALM, **pressure))
+
+    assert line.startswith(word)
+    assert len(line) <= 72
+
+
+def test_processor_shares_are_over_a_second() -> None:
+    """A worker's share is its processor time over the time between two statuses; memory is that of all."""
+    meter = LoadMeter(cost=lambda: (0.0, 5_000_000))
+    meter.read(pipeline(Status(3, 8, 20, 1, 10.0, 1_000_000)), 100.0)
+    load = meter.read(pipeline(Status(4, 8, 20, 1, 10.5, 1_000_000)), 101.0)
+
+    assert (WorkerLoad(0, 4, 8, 0.5),) == load.workers
+    assert 6_000_000 == load.memory_bytes
+
+
+def test_the_foremost_hosts_are_named() -> None:
+    """Of all workers' hosts the three that most entries wait for."""
+    waiting = [tuple(Waiting(f"h{n}{w}.com", n, "limit") for n in (1, 5)) for w in (0, 1)]
+    statuses = [Status(1, 8, 9, 0, 0.0, 0, hosts) for hosts in waiting]
+
+    assert [5, 5, 1] == [host.entries for host in LoadMeter().read(pipeline(*statuses), 1.0).waiting]
+
+
+def test_politeness_does_not_fool_the_eta() -> None:
+    """A host whose entries must go two seconds apart takes its time, however fast all the others went."""
+    now = 1_000.0
+    tally = Tally(lambda: now)
+    now += 10
+    row = Row(1, "list", 1, "u", None, None, "fetched", 200, total_ms=10.0)
+    tally.add([Result(row)] * 50)
+    slow = Status(1, 8, 50, 0, 0.0, 0, (Waiting("slow.com", 40, "delay"),))
+
+    assert 80.0 == tally.read(pipeline(slow, delay=2.0)).eta_s
+    assert 10.0 == tally.read(pipeline(Status(1, 8, 50, 0, 0.0, 0))).eta_s
