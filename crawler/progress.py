@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _LOG_S = 5.0
 _FAILED = "\"SELECT error_class, url, error FROM pages WHERE outcome = 'failed'\""
-_DRAW_S = 0.25
+DRAW_S = 0.25
 
 
 class Progress(Protocol):
@@ -74,7 +74,7 @@ class _View:
         self.tally.add(batch)
         now = time.monotonic()
         if now >= self._next:
-            self._next = now + _DRAW_S
+            self._next = now + DRAW_S
             self._live.update(view(self.tally.read(pipeline)), refresh=True)
 
 

@@ -12,11 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
+from hypothesis import settings
+
+# A busy machine is no failure: every test has one time limit, pytest's.
+settings.register_profile("crawler", deadline=None)
+settings.load_profile("crawler")
 
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 """Where the origin listens; nobody does on any other loopback address."""
 
-_EXTENSIONS = "subjectAltName=DNS:pinned.test,DNS:localhost,IP:127.0.0.1"
+_NAMES = ("pinned.test", "localhost", "127.0.0.1")
 
 
 class Origin:
@@ -58,13 +64,12 @@ class Origin:
 @contextlib.contextmanager
 def running_origin(folder: Path) -> Iterator[Origin]:
     """An origin as a child process; it ends when its standard input does."""
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    openssl = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=origin.test"
-    subprocess.run(
-        [*openssl.split(), "-addext", _EXTENSIONS, "-keyout", str(key), "-out", str(cert)],
-        check=True,
-        capture_output=True,
-    )
+    authority = trustme.CA()
+    issued = authority.issue_cert(*_NAMES)
+    root, cert, key = (folder / name for name in ("root.pem", "cert.pem", "key.pem"))
+    authority.cert_pem.write_to_path(root)
+    issued.cert_chain_pems[0].write_to_path(cert)
+    issued.private_key_pem.write_to_path(key)
     options = ["--addresses", ",".join(ADDRESSES), "--cert", str(cert), "--key", str(key)]
     child = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("origin.py")), *options],
@@ -75,7 +80,7 @@ def running_origin(folder: Path) -> Iterator[Origin]:
     assert child.stdout is not None
     try:
         ports = json.loads(child.stdout.readline())
-        yield Origin(ports["port"], ports["tls_port"], cert)
+        yield Origin(ports["port"], ports["tls_port"], root)
     finally:
         child.stdin.close()
         try:
