@@ -42,7 +42,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
 RUN = "; see 'crawl run --help'."
 MISTAKES = {
     "missing.txt": "missing.txt does not exist; name a text file with one URL a line, or a command (run, demo, ",
-    "reprot DIR": "reprot does not exist; name a text file with one URL a line, or a command (run, demo, report, ",
+    "reprot DIR": "reprot does not exist; name a text file with one URL a line, or a command, perhaps report.",
     "run missing.txt": "missing.txt does not exist; name a text file with one URL a line.",
     "folder": "folder is a folder; name a text file with one URL a line, or - to read from a pipe.",
     "pipe": "pipe is no regular file; name a text file",
@@ -53,7 +53,9 @@ MISTAKES = {
     "--fail": f"the following arguments are required: LIST{RUN}",
     "urls.txt other.txt": f"'crawl run' does not know 'other.txt'{RUN}",
     "urls.txt --nope": f"'crawl run' does not know '--nope'{RUN}",
-    "urls.txt --proc 2": f"'crawl run' does not know '--proc'{RUN}",
+    "urls.txt --proc 2": "'crawl run' does not know '--proc'; perhaps --procs.",
+    "urls.txt --per_host=2": "'crawl run' does not know '--per_host=2'; perhaps --per-host.",
+    "report good.crawl --jsn": "'crawl report' does not know '--jsn'; perhaps --json.",
     "urls.txt --out": f"--out: expected one argument{RUN}",
     "urls.txt --procs 0": "procs is 0, but must be at least 1.",
     "urls.txt --conc x": f"--conc: 'x' is no whole number{RUN}",

@@ -6,7 +6,7 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from crawler.cli import demo, get, query, report, run
@@ -45,10 +45,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     """What the arguments ask for; raises UsageError."""
-    args, unknown = _parser().parse_known_args(_with_command(arguments))
+    parser = _parser()
+    args, unknown = parser.parse_known_args(_with_command(arguments))
     if unknown:
-        raise UsageError(f"'crawl {args.command}' does not know {unknown[0]!r}; see 'crawl {args.command} --help'.")
+        flags = _flags(parser, args.command)
+        hint = _suggestion(unknown[0].partition("=")[0], flags) or f"see 'crawl {args.command} --help'"
+        raise UsageError(f"'crawl {args.command}' does not know {unknown[0]!r}; {hint}.")
     return args
+
+
+def _flags(parser: argparse.ArgumentParser, command: str) -> list[str]:
+    """The flags of a command."""
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return [flag for flag in commands.choices[command]._option_string_actions if flag.startswith("--")]
+
+
+def _suggestion(word: str, known: Iterable[str]) -> str | None:
+    """What a mistyped word was meant to be; None where nothing comes near."""
+    import difflib
+
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
+    return f"perhaps {near[0]}" if near else None
 
 
 def _with_command(arguments: list[str]) -> list[str]:
@@ -57,8 +74,9 @@ def _with_command(arguments: list[str]) -> list[str]:
         return arguments or ["--help"]
     first = arguments[0]
     if not first.startswith("-") and not os.path.exists(first):  # noqa: PTH110 - Path.exists may raise
-        names = ", ".join(_COMMANDS)
-        raise InputError(f"{first} does not exist; name a text file with one URL a line, or a command ({names}).")
+        meant = _suggestion(first, _COMMANDS)
+        hint = f"or a command, {meant}" if meant else f"or a command ({', '.join(_COMMANDS)})"
+        raise InputError(f"{first} does not exist; name a text file with one URL a line, {hint}.")
     return ["run", *arguments]
 
 
