@@ -26,7 +26,7 @@ def view(reading: Reading) -> RenderableType:
     from rich.table import Table
 
     known = reading.fraction is not None
-    bar = ProgressBar(1.0 if known else None, reading.fraction or 0.0)
+    bar = ProgressBar(1.0 if known else None, reading.fraction or 0.0, complete_style="green")
     done = f"{reading.fraction:4.0%} · " if known else ""
     head = Table.grid(padding=(0, 1), expand=True)
     head.add_column(ratio=1)
@@ -40,7 +40,7 @@ def view(reading: Reading) -> RenderableType:
 
 def pace(reading: Reading) -> str:
     """How fast, as one phrase."""
-    mean = "-" if reading.mean_page_ms is None else f"{reading.mean_page_ms:,.0f} ms"
+    mean = "-" if reading.mean_page_ms is None else f"{reading.mean_page_ms:,.{int(reading.mean_page_ms < 10)}f} ms"
     return (
         f"{reading.pages_per_s:,.0f} pages/s, {reading.mean_pages_per_s:,.0f} on average · "
         f"{size(reading.bytes_per_s)}/s · mean {mean} a page"

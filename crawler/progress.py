@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 _LOG_S = 5.0
-_FAILED = "\"SELECT error_class, url, error FROM pages WHERE outcome = 'failed'\""
+_FAILED = "\"SELECT url, error FROM pages WHERE outcome = 'failed'\""
 DRAW_S = 0.25
 
 
@@ -111,7 +111,7 @@ def say_summary(summary: Summary, tally: Tally, log_format: str) -> None:
     if summary.finished:
         print(f"Everything is in {out}. Next: crawl report {out}")
         if summary.outcomes["failed"]:
-            print(f"What failed: crawl query {out} {_FAILED}")
+            print(f"Failed: crawl query {out} {_FAILED}")
     else:
         print(f"Stopped; what is recorded is safe in {out}. The same command goes on.")
 

@@ -18,8 +18,9 @@ from crawler import progress
 from crawler.config import CrawlConfig
 from crawler.display import view
 from crawler.job import Summary
+from crawler.load import Load, WorkerLoad
 from crawler.progress import make_progress, say_summary
-from crawler.records import OUTCOMES, ErrorClass, Outcome, Result, Row
+from crawler.records import OUTCOMES, ErrorClass, Outcome, Result, Row, Waiting
 from crawler.tally import Reading, Tally
 
 
@@ -160,7 +161,7 @@ class TestTally:
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines and drawings that are due at every update."""
     monkeypatch.setattr(progress, "_LOG_S", 0.0)
-    monkeypatch.setattr(progress, "_DRAW_S", 0.0)
+    monkeypatch.setattr(progress, "DRAW_S", 0.0)
 
 
 def follow(log_format: str = "text", *, quiet: bool = False) -> None:
@@ -247,6 +248,21 @@ def a_reading(**numbers: Any) -> Reading:
 OUTCOME_COUNTS = st.dictionaries(st.sampled_from(OUTCOMES), st.integers(0, 10**9))
 ERROR_COUNTS = st.dictionaries(st.sampled_from(get_args(ErrorClass)), st.integers(1, 10**9))
 SECONDS = st.floats(0, 10**8)
+WORKERS = st.builds(WorkerLoad, st.integers(0, 127), st.integers(0, 10**5), st.integers(1, 10**5), st.floats(0, 1))
+HOSTS = st.builds(
+    Waiting,
+    host=st.text(st.characters(max_codepoint=0x2FF), max_size=300),
+    entries=st.integers(0, 10**9),
+    why=st.sampled_from(["limit", "delay", "back-off", "slow"]),
+    seconds=SECONDS,
+)
+LOADS = st.builds(
+    Load,
+    workers=st.lists(WORKERS, max_size=9).map(tuple),
+    memory_bytes=st.integers(0, 10**12),
+    waiting=st.lists(HOSTS, max_size=3).map(tuple),
+    limit=st.just("the end of the list: nothing is left to read"),
+)
 
 
 class TestView:
@@ -279,14 +295,16 @@ class TestView:
                 "pages_per_s": st.floats(0, 10**6),
                 "bytes_per_s": st.floats(0, 10**12),
                 "mean_page_ms": st.none() | st.floats(0, 10**5),
+                "load": st.none() | LOADS,
             }
         ),
     )
     def test_no_line_wraps(self, width: int, numbers: dict[str, Any]) -> None:
-        """Whatever the numbers, the view is three lines, four with errors, none wider than the terminal."""
-        lines = drawn(a_reading(**numbers), width)
+        """Whatever the numbers and the names, each line of the view is one line, no wider than the terminal."""
+        lines, load = drawn(a_reading(**numbers), width), numbers["load"]
+        of_load = 0 if load is None else 2 + bool(load.waiting)
 
-        assert 3 + bool(numbers["error_classes"]) == len(lines)
+        assert 3 + bool(numbers["error_classes"]) + of_load == len(lines)
         assert max(map(len, lines)) <= width
 
     def test_on_a_terminal(self, always: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,8 +343,7 @@ class TestSummary:
             "1,200 fetched + 30 failed + 4 denied + 0 duplicate + 1 invalid = 1,235 entries",
             "1,000 pages ok in 0:00:10, 100 a second",
             "Everything is in 'a b.crawl'. Next: crawl report 'a b.crawl'",
-            "What failed: crawl query 'a b.crawl' "
-            "\"SELECT error_class, url, error FROM pages WHERE outcome = 'failed'\"",
+            "Failed: crawl query 'a b.crawl' \"SELECT url, error FROM pages WHERE outcome = 'failed'\"",
         ] == capsys.readouterr().out.splitlines()
 
     def test_stopped(self, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,12 +9,20 @@ import importlib.util
 import pkgutil
 import pydoc
 import sys
+import threading
 
 # Importing these opens a browser, prints, needs a display, changes the interpreter, or is not for everyone.
 _LEFT_OUT = frozenset(
     {"antigravity", "this", "idlelib", "tkinter", "turtle", "turtledemo", "lib2to3", "test", "nt", "msilib", "msvcrt"}
     | {"winreg", "winsound", "curses", "nturl2path", "ensurepip", "site", "rlcompleter", "readline", "pydoc_data"}
 )
+
+# The same for submodules: they are of another platform.
+_ELSEWHERE = frozenset(
+    {"asyncio.windows_events", "asyncio.windows_utils", "asyncio.proactor_events", "encodings.mbcs", "encodings.oem"}
+    | {"multiprocessing.popen_spawn_win32", "ctypes.wintypes", "distutils.msvccompiler", "distutils._msvccompiler"}
+)
+_IMPORTING = threading.Lock()  # several threads in one package's circular imports see half of it
 
 
 @functools.cache
@@ -26,7 +34,7 @@ def modules() -> tuple[str, ...]:
             continue
         names.add(name)
         names.update(_submodules(name))
-    return tuple(sorted(names))
+    return tuple(sorted(names - _ELSEWHERE))
 
 
 def _submodules(package: str) -> list[str]:
@@ -45,7 +53,8 @@ def page(name: str) -> tuple[int, str]:
     if name not in modules():
         return 404, _document("Not found", f"<p>There is no module {html.escape(name)}.</p>")
     try:
-        module = importlib.import_module(name)
+        with _IMPORTING:
+            module = importlib.import_module(name)
         return 200, pydoc.html.page(pydoc.describe(module), pydoc.html.document(module, name))
     except (Exception, SystemExit) as error:
         return 500, _document(name, f"<p>It cannot be imported here: {html.escape(str(error))}</p>")
