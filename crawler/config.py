@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import math
 import os
 import re
 from pathlib import Path
 from typing import Any, Literal
 
 from crawler.errors import ConfigError
+from crawler.version import __version__
 
 Kind = Literal["identity", "tuning"]
 ENGINES = ("auto", "asyncio", "gevent", "threads", "serial")
-USER_AGENT = "crawler/0.1 (bulk fetcher; respects per-host limits)"
+USER_AGENT = f"crawler/{__version__} (bulk fetcher; respects per-host limits)"
 
 
 def available_cores() -> int:
@@ -76,12 +78,12 @@ class CrawlConfig:
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least {least}.")
+            if not least <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least {least} and finite.")
         if self.engine not in ENGINES:
             raise ConfigError(f"There is no engine {self.engine!r}; choose one of {', '.join(ENGINES)}.")
         if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", self.method):  # RFC 9110 §5.6.2, token
-            raise ConfigError(f"{self.method!r} is no request method.")
+            raise ConfigError(f"{self.method!r} is no request method; write one such as GET or HEAD.")
         for name, value in (*self.header, ("User-Agent", self.user_agent)):
             check_header(name, value)
         for net in self.allow_net:
@@ -119,11 +121,13 @@ def check_header(name: str, value: str) -> None:
     if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
         raise ConfigError(f"{name!r} is no name of a header field; write --header 'Name: value'.")
     if re.search(r"[^\t\x20-\x7e]", value):
-        raise ConfigError(f"The value of the header field {name!r} holds a character that cannot be sent.")
+        raise ConfigError(
+            f"The value of the header field {name!r} holds a character that cannot be sent; use ASCII only."
+        )
 
 
 def _check_network(text: str) -> None:
     try:
         ipaddress.ip_network(text, strict=False)
     except ValueError as error:
-        raise ConfigError(f"{text!r} is no network such as 10.0.0.0/8 or fd00::/8.") from error
+        raise ConfigError(f"{text!r} is no network; write one such as 10.0.0.0/8 or fd00::/8.") from error

@@ -31,6 +31,7 @@ _PASSING_FAILURES = frozenset({"dns", "connect", "timeout", "too_slow", "reset",
 _PASSING_STATUSES = frozenset({429, 502, 503, 504})
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110 §9.2.2
 _POLICY_CLASSES = frozenset({"blocked_address", "robots", "scheme", "type"})
+_LEAST_S = 0.1  # a timer may fire early by a hair; a try that short would only throw away what the last one brought
 _BACKOFF_S, _BACKOFF_MOST_S, _RETRY_AFTER_MOST_S = 0.5, 30.0, 120.0
 
 
@@ -177,7 +178,7 @@ def _request_headers(state: FlowState, config: CrawlConfig) -> Headers:
 
 def _retry_pause(state: FlowState, outcome: _Try, rules: FlowRules) -> float | None:
     """Seconds to wait before the next try, or None where there is none."""
-    if state.attempts >= rules.config.retries or state.spent_s >= rules.config.max_time:
+    if state.attempts >= rules.config.retries or state.spent_s > rules.config.max_time - _LEAST_S:
         return None
     if not (_failure_can_pass(state, outcome) or _status_can_pass(state, outcome)):
         return None

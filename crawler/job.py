@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import importlib.metadata
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +23,7 @@ from crawler.sources.base import Mark, Source
 from crawler.sources.text import TextSource
 from crawler.store.base import Store
 from crawler.store.disk import DiskStore
+from crawler.version import __version__
 
 Watch = Callable[[Pipeline, list[Result]], bool]
 """Called with each batch of results, a few times a second at least; False stops the run, resumably."""
@@ -87,7 +87,7 @@ def _warcinfo(config: CrawlConfig) -> Callable[[str], bytes]:
         return warc.warcinfo(
             filename=filename,
             date=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
-            software=f"crawler/{importlib.metadata.version('crawler')}",
+            software=f"crawler/{__version__}",
             fields={"http-header-user-agent": config.user_agent, "robots": "ignore"},
         )
 

@@ -290,6 +290,13 @@ class TestLists:
         assert [("-", n + 1, 200) for n in range(20)] == rows(tmp_path / "stdin.crawl", "source, source_line, status")
         assert {1} == {origin.hits(f"/page/{n}?stdin") for n in range(20)}
 
+    def test_name_that_is_not_utf_8(self, origin: Origin, tmp_path: Path) -> None:
+        """A list may have any name that the system allows; the rows have it in a printable form."""
+        urls = write_list(tmp_path, origin.url("/page/1"), name=os.fsdecode(b"b\xff.txt"))
+
+        assert 0 == main([str(urls), "--out", str(tmp_path / "out"), "--allow-private"])
+        assert [(f"{tmp_path}/b\\udcff.txt",)] == rows(tmp_path / "out", "source")
+
     def test_appended_lines(self, origin: Origin, tmp_path: Path) -> None:
         """Lines that were added since extend the crawl; those before are not asked for again."""
         pages = [origin.url(f"/page/{n}?appended") for n in range(6)]

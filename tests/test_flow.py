@@ -249,6 +249,15 @@ def test_every_hop_is_judged() -> None:
     )  # fmt: skip
 
 
+def test_a_deadline_that_came_early_by_a_hair() -> None:
+    """Where no time is left that is worth a try, there is none, and the part that came is kept."""
+    world = World({"http://example.com/": [failure("timeout", ms=59_999.9)]})
+    fate = world.run(state(), CrawlConfig(max_time=60))
+
+    assert isinstance(fate, Fate)
+    assert (1, "timeout", []) == (fate.attempts, fate.error_class, world.waits)
+
+
 def test_the_deadline_is_for_the_whole_url() -> None:
     """Redirects and retries share `max_time`; waiting for a retry does not count."""
     world = World(

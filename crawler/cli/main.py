@@ -12,6 +12,7 @@ from typing import NoReturn
 from crawler.cli import demo, get, query, report, run
 from crawler.errors import CrawlerError, InputError, RunError, UsageError
 from crawler.escape import printable
+from crawler.version import __version__
 
 _COMMANDS = {"run": run, "demo": demo, "report": report, "query": query, "get": get}
 _INTERRUPTED = 130
@@ -95,18 +96,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
+    parser.add_argument(
+        "--version", action="version", version=f"crawl {__version__}", help="print the version and leave"
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in _COMMANDS.values():
         module.add_parser(commands)
     return parser
-
-
-class _Version(argparse.Action):
-    """Looks the version up when it is asked for: reading package metadata takes longer than all the rest."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        import importlib.metadata
-
-        print(f"crawl {importlib.metadata.version('crawler')}")
-        parser.exit(0)

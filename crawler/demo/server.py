@@ -52,6 +52,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: a crawl that is interrupted leaves in the middle of an answer."""
+
 
 @contextlib.contextmanager
 def running() -> Iterator[tuple[str, list[str]]]:

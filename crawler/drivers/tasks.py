@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Callable, Coroutine
@@ -45,6 +46,8 @@ class _Link:
         return cls(reader, hearing, asyncio.StreamWriter(speaking, protocol, None, loop))
 
     def write(self, buffers: list[bytes]) -> None:
+        if self._writer.is_closing():  # uvloop would raise RuntimeError
+            raise ConnectionResetError("The parent is gone.")
         self._writer.writelines(buffers)
 
     async def drain(self) -> None:
@@ -83,7 +86,8 @@ class TaskDriver:
         if self._fault is not None:
             raise self._fault
         if not work.cancelled():
-            work.result()
+            with contextlib.suppress(ConnectionError):
+                work.result()
 
     async def _work(self, link: _Link) -> None:
         while not self._session.finished:
@@ -132,7 +136,8 @@ class TaskDriver:
         fault = None if task.cancelled() else task.exception()
         if fault is not None:
             # The pipe broke (the parent is gone), or a fault of ours: end, so that nothing is lost quietly.
-            self._fault = None if isinstance(fault, ConnectionError) else fault
+            if not isinstance(fault, ConnectionError):
+                self._fault = fault
             self._session.abort()
         self._wake.set()
 

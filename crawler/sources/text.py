@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from crawler.errors import InputError
+from crawler.escape import printable
 from crawler.records import Entry
 from crawler.sources.base import Mark
 from crawler.sources.lines import Lines, refuse_utf16
@@ -30,7 +31,7 @@ class TextSource:
         self.name = os.fspath(path)
         self.first_seq = first_seq
         self._block = block
-        self._lines = Lines(self.name, first_seq)
+        self._lines = Lines(printable(self.name), first_seq)  # a file's name need not be UTF-8, a row's text must
         with open_list(self.name) as file:
             refuse_utf16(file.read(2), self.name)
             self.total_bytes: int | None = os.fstat(file.fileno()).st_size
@@ -46,7 +47,7 @@ class TextSource:
         return max(self.first_seq, self._lines.next_seq)
 
     def __iter__(self) -> Iterator[list[Entry]]:
-        self._lines = lines = Lines(self.name, self.first_seq)
+        self._lines = lines = Lines(printable(self.name), self.first_seq)
         with open_list(self.name) as file:
             for block in blocks(file, self._block):
                 if batch := lines.feed(block):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import importlib.metadata
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +20,7 @@ from crawler.store.folder import CrawlFolder
 from crawler.store.group import Group
 from crawler.store.identity import differences, seal
 from crawler.store.limits import writing
+from crawler.version import __version__
 
 _DONE_ROWS = 10_000
 _OUTCOME = COLUMNS.index("outcome")
@@ -179,7 +179,7 @@ def _first_meta(identity: Mapping[str, Any]) -> dict[str, str]:
     key = secrets.token_bytes(16)
     return {
         "schema_version": SCHEMA_VERSION,
-        "software_version": _software_version(),
+        "software_version": __version__,
         "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "identity": json.dumps(seal(identity, key)),
         "key": key.hex(),
@@ -189,10 +189,3 @@ def _first_meta(identity: Mapping[str, Any]) -> dict[str, str]:
         "warc_file": "",
         "warc_length": "0",
     }
-
-
-def _software_version() -> str:
-    try:
-        return importlib.metadata.version("crawler")
-    except importlib.metadata.PackageNotFoundError:  # run from a checkout that was never installed
-        return "unknown"
