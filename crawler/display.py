@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from typing import TYPE_CHECKING
 
 from crawler.escape import printable
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
+_BAR_COLUMNS = 80
 _WORKERS_NAMED = 4
 _STYLES = {"fetched": "green", "failed": "red", "denied": "yellow", "duplicate": "cyan", "invalid": "magenta"}
 _HOST_CHARACTERS = 30
@@ -22,12 +24,14 @@ _HOST_CHARACTERS = 30
 def view(reading: Reading) -> RenderableType:
     """What to draw now; each line is one line, cut where the terminal ends."""
     from rich.console import Group
+    from rich.constrain import Constrain
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
     known = reading.fraction is not None
     bar = ProgressBar(1.0 if known else None, reading.fraction or 0.0, complete_style="green")
-    done = f"{reading.fraction:4.0%} · " if known else ""
+    # Rounded down: 100 % is when nothing is open. No wider than 80: a terminal that shrinks would break a longer bar.
+    done = f"{math.floor(100 * reading.fraction):3}% · " if reading.fraction is not None else ""
     head = Table.grid(padding=(0, 1), expand=True)
     head.add_column(ratio=1)
     head.add_column(no_wrap=True, justify="right")
@@ -35,7 +39,7 @@ def view(reading: Reading) -> RenderableType:
     lines = [_line(pace(reading)), _counts(reading)]
     if reading.error_classes:
         lines.append(_line(errors(reading), label="errors"))
-    return Group(head, *lines, *(_load(reading.load) if reading.load is not None else []))
+    return Group(Constrain(head, _BAR_COLUMNS), *lines, *(_load(reading.load) if reading.load is not None else []))
 
 
 def pace(reading: Reading) -> str:
@@ -102,7 +106,8 @@ def _load(load: Load) -> list[Text]:
 def _waiting(waiting: Waiting) -> str:
     host = printable(waiting.host, _HOST_CHARACTERS)
     if waiting.why == "slow":
-        return f"{host} (slow, {waiting.seconds:.0f} s)"
+        pages = f"{waiting.entries:,} pages, " if waiting.entries > 1 else ""
+        return f"{host} (slow, {pages}{waiting.seconds:.0f} s)"
     after = f", {waiting.seconds:.0f} s" if waiting.why == "back-off" else ""
     return f"{host} ({waiting.why}, {waiting.entries:,}{after})"
 

@@ -6,6 +6,8 @@ import dataclasses
 import heapq
 from collections.abc import Callable
 
+import msgspec
+
 from crawler.bottleneck import Pressure, bottleneck
 from crawler.pipeline import Pipeline
 from crawler.records import Waiting
@@ -97,5 +99,12 @@ class LoadMeter:
 
 
 def _foremost(waiting: list[Waiting]) -> tuple[Waiting, ...]:
-    """The hosts to name: those with most entries, then those that take longest."""
-    return tuple(heapq.nlargest(_NAMED, waiting, key=lambda host: (host.entries, host.seconds)))
+    """The hosts to name, each once a reason: those with most entries, then those that take longest."""
+    merged: dict[tuple[str, str], Waiting] = {}
+    for host in waiting:
+        other = merged.get((host.host, host.why))
+        entries, seconds = (other.entries, other.seconds) if other is not None else (0, 0.0)
+        merged[host.host, host.why] = msgspec.structs.replace(
+            host, entries=host.entries + entries, seconds=max(host.seconds, seconds)
+        )
+    return tuple(heapq.nlargest(_NAMED, merged.values(), key=lambda host: (host.entries, host.seconds)))

@@ -49,7 +49,7 @@ class Tally:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._started = clock()
-        self._recent: deque[tuple[float, int, int]] = deque([(self._started, 0, 0)])
+        self._recent: deque[tuple[float, int, int, int]] = deque([(self._started, 0, 0, 0)])
         self.ok = 0
         self._recorded = self._bytes = self._timed = 0
         self._total_ms = 0.0
@@ -75,10 +75,10 @@ class Tally:
         """The run as it stands."""
         now = self._clock()
         elapsed = now - self._started
-        self._recent.append((now, self.ok, self._bytes))
+        self._recent.append((now, self.ok, self._bytes, self._recorded))
         while len(self._recent) > 2 and now - self._recent[0][0] > _WINDOW_S:
             self._recent.popleft()
-        then, ok, count = self._recent[0]
+        then, ok, count, recorded = self._recent[0]
         span = max(now - then, 1e-3)
         fraction = _fraction(pipeline)
         return Reading(
@@ -91,7 +91,7 @@ class Tally:
             bytes_per_s=(self._bytes - count) / span,
             mean_page_ms=self._total_ms / self._timed if self._timed else None,
             fraction=fraction,
-            eta_s=self._eta(pipeline, fraction, elapsed),
+            eta_s=self._eta(pipeline, fraction, elapsed, moves=self._recorded > recorded),
             outcomes=dict(self._outcomes),
             error_classes=dict(self.error_classes.most_common()),
             in_hand=pipeline.in_hand,
@@ -99,13 +99,17 @@ class Tally:
             load=self._load.read(pipeline, now),
         )
 
-    def _eta(self, pipeline: Pipeline, fraction: float | None, elapsed: float) -> float | None:
-        """Seconds left: at the pace of this run, but no less than the host with most entries takes by its limits."""
+    def _eta(self, pipeline: Pipeline, fraction: float | None, elapsed: float, *, moves: bool) -> float | None:
+        """Seconds left: at the pace of this run, but no less than the host with most entries takes by its limits.
+
+        Where nothing has ended for a while (`moves`), the pace says nothing: then the limits alone do, if they can.
+        """
         if not fraction or not self._recorded:
             return None
         final = _final(pipeline)
         at_this_pace = (final / fraction - final) * elapsed / self._recorded
-        return max(at_this_pace, self._longest_host(pipeline, final / fraction))
+        by_limits = self._longest_host(pipeline, final / fraction)
+        return max(at_this_pace, by_limits) if moves else by_limits or None
 
     def _longest_host(self, pipeline: Pipeline, entries: float) -> float:
         """What is left of the most waited-for host, times what politeness makes each of its entries take.

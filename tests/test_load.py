@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from types import SimpleNamespace
 from typing import Any
 
@@ -78,12 +79,35 @@ def test_the_foremost_hosts_are_named() -> None:
 
 def test_politeness_does_not_fool_the_eta() -> None:
     """A host whose entries must go two seconds apart takes its time, however fast all the others went."""
-    now = 1_000.0
-    tally = Tally(lambda: now)
-    now += 10
-    row = Row(1, "list", 1, "u", None, None, "fetched", 200, total_ms=10.0)
-    tally.add([Result(row)] * 50)
     slow = Status(1, 8, 50, 0, 0.0, 0, (Waiting("slow.com", 40, "delay"),))
 
-    assert 80.0 == tally.read(pipeline(slow, delay=2.0)).eta_s
-    assert 10.0 == tally.read(pipeline(Status(1, 8, 50, 0, 0.0, 0))).eta_s
+    assert 80.0 == running_tally().read(pipeline(slow, delay=2.0)).eta_s
+    assert 10.0 == running_tally().read(pipeline(Status(1, 8, 50, 0, 0.0, 0))).eta_s
+
+
+def test_a_run_that_stands_still_has_no_eta() -> None:
+    """Where nothing ends for a while, no pace says when the rest will; a delay does."""
+    still = running_tally()
+    seen = [still.read(pipeline(Status(1, 8, 50, 0, 0.0, 0))).eta_s for _ in range(3)]
+    slow = Status(1, 8, 50, 0, 0.0, 0, (Waiting("slow.com", 40, "delay"),))
+
+    assert [10.0, None, None] == seen
+    assert 80.0 == still.read(pipeline(slow, delay=2.0)).eta_s
+
+
+def test_a_slow_host_is_named_once() -> None:
+    """Several slow pages of one host are one entry: how many, and how long the longest takes."""
+    waiting = (Waiting("a.com", 1, "slow", 6.0), Waiting("a.com", 1, "slow", 9.0))
+
+    assert (Waiting("a.com", 2, "slow", 9.0),) == LoadMeter().read(
+        pipeline(Status(2, 8, 2, 0, 0, 0, waiting)), 1.0
+    ).waiting
+
+
+def running_tally() -> Tally:
+    """Ten seconds in, with fifty pages of a hundred entries."""
+    times = itertools.chain([1_000.0], itertools.repeat(1_010.0))
+    tally = Tally(lambda: next(times))
+    row = Row(1, "list", 1, "u", None, None, "fetched", 200, total_ms=10.0)
+    tally.add([Result(row)] * 50)
+    return tally
