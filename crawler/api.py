@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import msgspec
+
 from crawler.config import CrawlConfig
 from crawler.errors import ConfigError, UsageError
 from crawler.executors.base import Executor
@@ -142,7 +144,7 @@ def crawl(urls: Urls, out: str | Path | None = None, *, restart: bool = False, *
 
 
 def make_config(settings: Mapping[str, Any]) -> CrawlConfig:
-    """A configuration from keyword arguments; raises ConfigError for a name that is no setting."""
+    """A configuration from keyword arguments; raises ConfigError for what is no setting, or no value of one."""
     known = {field.name for field in dataclasses.fields(CrawlConfig)}
     unknown = sorted(set(settings) - known)
     if unknown:
@@ -151,7 +153,10 @@ def make_config(settings: Mapping[str, Any]) -> CrawlConfig:
     for name, value in settings.items():
         items = value.items() if isinstance(value, Mapping) else value
         values[name] = tuple(items) if isinstance(value, Mapping | list) else value
-    return CrawlConfig(**values)
+    try:
+        return msgspec.convert(values, CrawlConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"A setting is of the wrong kind: {error}.") from error
 
 
 def _closing(pool: Pool, pages: Generator[Page, None, None]) -> Generator[Page, None, None]:

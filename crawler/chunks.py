@@ -10,8 +10,10 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 
+import msgspec
+
 from crawler.config import CrawlConfig
-from crawler.records import Chunk, FlowState
+from crawler.records import Chunk, FlowState, Headers
 from crawler.urls import domain
 
 WINDOW_ENTRIES = 50_000
@@ -67,6 +69,11 @@ class Router:
             while queue and credit(worker) > 0 and (paused or len(queue) >= self._chunk_size):
                 yield worker, self._cut(queue)
 
+    def single(self, state: FlowState) -> Chunk:
+        """A chunk of one entry that is not from the queues."""
+        self._next_id += 1
+        return Chunk(self._next_id - 1, (state,))
+
     def _cut(self, queue: deque[FlowState]) -> Chunk:
         states: list[FlowState] = []
         size = 0
@@ -82,4 +89,11 @@ class Router:
 
 def _weight(state: FlowState) -> int:
     """Roughly the bytes that a state costs."""
-    return 400 + len(state.url) + len(state.target) + len(state.body) + sum(len(hop.payload) for hop in state.hops)
+    size = 400 + len(state.url) + len(state.target) + len(state.body) + _fields(state.headers)
+    if state.extra is not None:
+        size += len(msgspec.msgpack.encode(state.extra))
+    return size + sum(len(hop.payload) + len(hop.request_body) + _fields(hop.headers) for hop in state.hops)
+
+
+def _fields(headers: Headers) -> int:
+    return sum(len(name) + len(value) for name, value in headers)

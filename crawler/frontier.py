@@ -30,13 +30,15 @@ Known = Callable[[str], Addresses | Failure | None]
 class Turn:
     """Something for the driver to do: `action` is a `Resolve` or an `Exchange`.
 
-    `slot` is the host slot that it holds, `since` when the driver got it.
+    `slot` is the host slot that it holds, which it was `granted` then, `since` when the driver got it.
     """
 
     flow: Generator[Action, Event, Fate | FlowState]
     host: str
+    seq: int
     action: Action | None = None
     slot: str | None = None
+    granted: float = 0.0
     since: float = 0.0
 
 
@@ -110,19 +112,20 @@ class Frontier:
     def done(self, turn: Turn, event: Event, now: float) -> None:
         """Tell a turn's flow what came of it; an exchange gives back its host slot."""
         self._in_hand.discard(turn)
-        if isinstance(turn.action, Exchange):
+        if isinstance(turn.action, Exchange) or self._overtaken(turn, now):
             self._release(turn)
         self._advance(turn, event, now)
 
     def wake_at(self) -> float | None:
         """When `next` may answer otherwise by the passing of time alone; None where it will not."""
-        times = [self._timers[0][0] if self._timers else None, self._politeness.wake_at()]
+        polite = self._politeness.wake_at() if len(self._in_hand) < self._in_hand_most else None
+        times = [self._timers[0][0] if self._timers else None, polite]
         return min((time for time in times if time is not None), default=None)
 
     def _take(self, item: FlowState | Turn, now: float) -> None:
         """Give an item the slot that politeness just granted."""
         if isinstance(item, FlowState):
-            turn = Turn(fetch(item, self._rules), item.host, slot=item.host)
+            turn = Turn(fetch(item, self._rules), item.host, item.seq, slot=item.host, granted=now)
             self._advance(turn, None, now)
         else:
             assert isinstance(item.action, Exchange)
@@ -150,6 +153,10 @@ class Frontier:
         else:
             self._release(turn)
             self._politeness.park(turn.action.host, turn, first=True)
+
+    def _overtaken(self, turn: Turn, now: float) -> bool:
+        """Whether others of its host went while it was looked up: it must wait for its turn again."""
+        return turn.slot is not None and not self._politeness.start(turn.slot, turn.granted, now)
 
     def _release(self, turn: Turn) -> None:
         if turn.slot is not None:

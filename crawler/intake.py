@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from crawler import urls
 from crawler.config import CrawlConfig, check_header
@@ -103,6 +105,7 @@ def _refused(entry: Entry, error: urls.UrlError) -> Result:
             outcome="denied" if denied else "invalid",
             error_class="scheme" if denied else "invalid_url",
             error=str(error),
+            extra=_json(entry.request.extra),
         )
     )
 
@@ -118,5 +121,10 @@ def _duplicate(state: FlowState, first: int) -> Result:
             host=state.host,
             outcome="duplicate",
             duplicate_of=first,
+            extra=_json(state.extra),
         )
     )
+
+
+def _json(extra: dict[str, Any] | None) -> str | None:
+    return json.dumps(extra) if extra is not None else None

@@ -79,7 +79,7 @@ class LoadMeter:
             consumer=self._consumed(pipeline, now),
             in_flight=sum(worker.in_flight for worker in workers),
             places=sum(worker.conc for worker in workers),
-            open=pipeline.in_hand + pipeline.router.waiting,
+            open=pipeline.open,
             parked=parked,
             hosts=len({host.host for host in waiting if host.why != "slow"}),
             window_full=pipeline.router.full,

@@ -11,11 +11,12 @@ from collections.abc import Generator, Iterable
 
 from crawler.chunks import Router, needs_homes
 from crawler.config import CrawlConfig
-from crawler.executors.base import Executor, ExecutorEvent, Moved, Settled
+from crawler.executors.base import Died, Executor, ExecutorEvent, Moved, Settled
 from crawler.feed import Feed
 from crawler.intake import Intake
 from crawler.ordering import InOrder
-from crawler.records import Result
+from crawler.quarantine import Quarantine
+from crawler.records import FlowState, Result, Row
 from crawler.sources.base import Source
 
 _TICK_S = 0.25
@@ -44,6 +45,7 @@ class Pipeline:
         self.executor = executor
         self.feed = Feed(source, executor.wake)
         self.router = Router(executor.workers, config.chunk_size, homes=needs_homes(config))
+        self.quarantine = Quarantine()
         self.read = 0
         self.in_hand = 0
         self.consumed_s = 0.0
@@ -54,15 +56,13 @@ class Pipeline:
     def run(self) -> Generator[list[Result], None, None]:
         """Results as they come, in batches; an empty batch is a tick, a few each second.
 
-        Raises WorkerError when a worker dies, and whatever the source raises.
+        Raises WorkerError when workers die of nothing that they do, and whatever the source raises.
         """
         try:
             while not self._finished():
                 results = self._admit() if self._may_read() else []
                 may_read = self._may_read()
-                for worker, chunk in self.router.chunks(self.executor.credit, paused=not may_read):
-                    self.in_hand += len(chunk.states)
-                    self.executor.send(worker, chunk)
+                self._send(paused=not may_read)
                 for event in self.executor.events(0 if may_read or results else _TICK_S):
                     results += self._settle(event)
                 given = time.monotonic()
@@ -74,7 +74,12 @@ class Pipeline:
                 self._order.close()
 
     def _finished(self) -> bool:
-        return not self.in_hand and not self.router.waiting and self.feed.ended
+        return not self.open and self.feed.ended
+
+    @property
+    def open(self) -> int:
+        """How many entries were read and are not final."""
+        return self.in_hand + self.router.waiting + self.quarantine.waiting
 
     def _may_read(self) -> bool:
         """Whether there is something to read, and the window (an ordered crawl has one more) reaches so far."""
@@ -91,11 +96,59 @@ class Pipeline:
             self.router.add(state)
         return results
 
+    def _send(self, *, paused: bool) -> None:
+        """Give each worker that asked its next chunk; one with suspects the next of them, alone."""
+        for worker, chunk in self.router.chunks(self._credit, paused=paused):
+            self.in_hand += len(chunk.states)
+            self.executor.send(worker, chunk)
+        for worker in self.quarantine.workers():
+            state = self.quarantine.next(worker) if self.executor.credit(worker) > 0 else None
+            if state is not None:
+                self.in_hand += 1
+                self.executor.send(worker, self.router.single(state))
+
+    def _credit(self, worker: int) -> int:
+        return 0 if self.quarantine.holds(worker) else self.executor.credit(worker)
+
     def _settle(self, event: ExecutorEvent) -> list[Result]:
         if isinstance(event, Settled):
             self.in_hand -= 1
+            self.quarantine.cleared(event.worker)
             return [event.result]
         if isinstance(event, Moved):
             self.in_hand -= 1
+            self.quarantine.cleared(event.worker)
             self.router.add(event.state, first=True)
+        if isinstance(event, Died):
+            return self._mourn(event)
         return []
+
+    def _mourn(self, event: Died) -> list[Result]:
+        """A worker died: what waited goes back, what was in flight is suspected, what was alone is condemned."""
+        self.in_hand -= len(event.suspects) + len(event.others)
+        alone = self.quarantine.alone(event.worker)
+        for state in reversed(event.others):
+            self.router.add(state, first=True)
+        if alone is not None and alone in event.suspects:
+            return [_condemned(alone, event)]
+        self.quarantine.add(event.worker, event.suspects)
+        return []
+
+
+def _condemned(state: FlowState, event: Died) -> Result:
+    """The row of an entry that killed its worker once more when it was alone in it."""
+    return Result(
+        Row(
+            seq=state.seq,
+            source=state.source,
+            source_line=state.source_line,
+            url=state.url,
+            final_url=state.target,
+            host=state.host,
+            outcome="failed",
+            error_class="worker_crash",
+            error=f"Its worker {event.cause}, once more when it ran alone.",
+            attempts=state.attempts + 2,
+            worker=event.worker,
+        )
+    )

@@ -78,6 +78,17 @@ class Politeness(Generic[Item]):
                 return item
         return None
 
+    def start(self, host: str, granted: float, now: float) -> bool:
+        """Whether an item whose slot was `granted` then may start only now; if so its delay counts from now.
+
+        Not if another was granted one since: that one starts, and this gives its slot back and is parked again.
+        """
+        slot = self._slots[host]
+        if slot.not_before > granted + self._delay and self._delay:
+            return False
+        slot.not_before = now + self._delay
+        return True
+
     def release(self, host: str) -> None:
         """Give back a slot that `next` took: the exchange is closed."""
         slot = self._slots[host]

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from crawler.encoders import Encoder
-from crawler.exchange import Event
+from crawler.exchange import Event, Exchange
+from crawler.flights import Flights
 from crawler.flow import Fate
 from crawler.frontier import Frontier, Turn
 from crawler.records import Status
@@ -33,13 +34,21 @@ class Session:
     """
 
     def __init__(
-        self, frontier: Frontier, encode: Encoder, conc: int, chunk_size: int, usage: Usage = lambda: (0.0, 0)
+        self,
+        frontier: Frontier,
+        encode: Encoder,
+        conc: int,
+        chunk_size: int,
+        usage: Usage = lambda: (0.0, 0),
+        flights: Flights | None = None,
     ) -> None:
         self._frontier = frontier
         self._encode = encode
         self._conc = conc
         self._chunk_size = chunk_size
         self._usage = usage
+        self._flights = flights
+        self._landed: list[int] = []
         self._status_at = 0.0
         self._status: Status | None = None
         self._asked = 0
@@ -73,10 +82,15 @@ class Session:
         if now >= self._status_at:
             self._status_at = now + _STATUS_S
             self._status = self._describe(now)
-        return None if self.aborted else self._frontier.next(now)
+        turn = None if self.aborted else self._frontier.next(now)
+        if self._flights is not None and turn is not None and isinstance(turn.action, Exchange):
+            self._flights.begin(turn.seq)
+        return turn
 
     def done(self, turn: Turn, event: Event, now: float) -> None:
         """Tell what came of a turn."""
+        if isinstance(turn.action, Exchange):
+            self._landed.append(turn.seq)
         self._frontier.done(turn, event, now)
 
     def wake_at(self) -> float | None:
@@ -93,6 +107,10 @@ class Session:
                 buffers += result_frame(self._encode(ending))
             else:
                 buffers += frame(Kind.MOVED, ending)
+        while self._landed:
+            seq = self._landed.pop()  # encoded by now, if it had ended
+            if self._flights is not None:
+                self._flights.end(seq)
         if self._status is not None:
             buffers += frame(Kind.STATUS, self._status)
             self._status = None

@@ -136,4 +136,4 @@ def _fraction(pipeline: Pipeline) -> float | None:
 
 def _final(pipeline: Pipeline) -> int:
     """How many entries that were read are final."""
-    return pipeline.read - pipeline.in_hand - pipeline.router.waiting
+    return pipeline.read - pipeline.open

@@ -134,12 +134,10 @@ class FrameReader:
                 start = at + _PREFIX.size
                 if len(self._buffer) < start + head + payload:
                     break
-                view = memoryview(self._buffer)
-                yield Frame(
-                    Kind(kind), bytes(view[start : start + head]), bytes(view[start + head : start + head + payload])
-                )
-                view.release()
-                at = start + head + payload
+                middle, at = start + head, start + head + payload
+                with memoryview(self._buffer) as view:  # released before anybody can stop reading
+                    message = Frame(Kind(kind), bytes(view[start:middle]), bytes(view[middle:at]))
+                yield message
         finally:
             del self._buffer[:at]
 

@@ -1,4 +1,5 @@
-"""Being a worker: `python -P -m crawler.worker READ WRITE`, two inherited pipe ends and nothing else.
+"""Being a worker: `python -P -m crawler.worker READ WRITE RECORD`: two inherited pipe ends, and the record of
+its flights.
 
 The first frame says who it is and how to work; then it drives its session to the end mark. It ignores what is sent
 to the whole group (the parent decides) and takes the end of its input for the end of its parent.
@@ -20,6 +21,7 @@ from crawler import engines
 from crawler.addresses import AddressRule
 from crawler.chunks import home_of
 from crawler.encoders import make_encoder
+from crawler.flights import Flights
 from crawler.flow import FlowRules
 from crawler.frontier import Frontier, Known
 from crawler.session import Session
@@ -29,8 +31,13 @@ from crawler.wire import PARENTS_SIGNALS, Settings, read_first
 _IN_HAND = 4  # turns with the driver, lookups among them, as a multiple of `conc`
 
 
-def serve(read_fd: int, write_fd: int, load: Callable[[str], ModuleType] = engines.load) -> None:
-    """Work for the parent at the other end of two pipes until it says that all is done, or is gone."""
+def serve(
+    read_fd: int, write_fd: int, record: int | None = None, load: Callable[[str], ModuleType] = engines.load
+) -> None:
+    """Work for the parent at the other end of two pipes until it says that all is done, or is gone.
+
+    `record` is the descriptor of the shared record of flights (`crawler/flights.py`), where the parent wants one.
+    """
     settings = read_first(read_fd)
     if settings is None:
         os.close(read_fd)
@@ -39,10 +46,13 @@ def serve(read_fd: int, write_fd: int, load: Callable[[str], ModuleType] = engin
     sys.path.extend(path for path in settings.sys_path if path not in sys.path)
     engine = load(settings.config.engine)
     driver = importlib.import_module(f"crawler.drivers.{engine.DRIVER}")
-    driver.drive(functools.partial(make_session, settings, engine.NAME), engine, settings.config, (read_fd, write_fd))
+    flights = Flights(record) if record is not None else None
+    driver.drive(
+        functools.partial(make_session, settings, engine.NAME, flights), engine, settings.config, (read_fd, write_fd)
+    )
 
 
-def make_session(settings: Settings, engine: str, known: Known) -> Session:
+def make_session(settings: Settings, engine: str, flights: Flights | None, known: Known) -> Session:
     """The session that these settings ask for; `known` is what the resolver has cached."""
     config = settings.config
 
@@ -60,7 +70,7 @@ def make_session(settings: Settings, engine: str, known: Known) -> Session:
     )
     frontier = Frontier(rules, known, in_hand_most=_IN_HAND * config.conc)
     encode = make_encoder(settings.keep, config, worker=settings.worker, engine=engine)
-    return Session(frontier, encode, config.conc, config.chunk_size, usage)
+    return Session(frontier, encode, config.conc, config.chunk_size, usage, flights)
 
 
 def main() -> None:
@@ -68,8 +78,8 @@ def main() -> None:
     for number in PARENTS_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENTS_SIGNALS)
-    read_fd, write_fd = (int(argument) for argument in sys.argv[1:3])
-    serve(read_fd, write_fd)
+    read_fd, write_fd, record = (int(argument) for argument in sys.argv[1:4])
+    serve(read_fd, write_fd, record)
     sys.stderr.flush()
     os._exit(0)  # every frame is written; threads that still wait for a slow site must not hold up the end
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -23,6 +24,11 @@ def crawl(*arguments: str | Path, cwd: Path, text: str = "") -> subprocess.Compl
     """`crawl` with these arguments, to its end; `text` is its standard input."""
     command = [*_COMMAND, *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, input=text, capture_output=True, text=True, check=False)
+
+
+def complaints(said: str) -> str:
+    """Standard error without the progress lines, which a slow machine has time for."""
+    return "".join(line for line in said.splitlines(keepends=True) if not re.match(r"\d\d:\d\d:\d\d ", line))
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from scripted import state
 from crawler.chunks import home_of
 from crawler.config import CrawlConfig
 from crawler.errors import WorkerError
-from crawler.executors.base import ExecutorEvent, Moved, Settled
+from crawler.executors.base import Died, ExecutorEvent, Moved, Settled
 from crawler.executors.inline import InlineExecutor
 from crawler.executors.pipes import PipeExecutor
 from crawler.executors.processes import ProcessExecutor
@@ -146,18 +146,59 @@ def test_close_leaves_nobody(make: Make, origin: Origin) -> None:
 
 
 def test_a_dead_worker_is_noticed_at_once(origin: Origin) -> None:
-    """Its pipe says so: no waiting, one sentence with the signal's name and what to do."""
+    """Its pipe says so: no waiting, what it was doing and what it only held are told apart, and nobody is left."""
+    executor = ProcessExecutor(1, Settings(CrawlConfig(procs=1, conc=2, per_host=0, allow_private=True), 0, 0, "page"))
+    before = children()
+    executor.send(0, Chunk(1, tuple(state(origin.url(f"/hold/executors-kill?{n}"), n) for n in range(1, 6))))
+    (worker,) = children() - before
+    while sum(origin.hits(f"/hold/executors-kill?{n}") for n in range(1, 6)) < 2:
+        pass
+    os.kill(worker, signal.SIGKILL)
+    (died,) = [event for event in collect(executor, 1) if isinstance(event, Died)]
+    origin.release("executors-kill")
+
+    assert ("was ended by SIGKILL", {1, 2}, {3, 4, 5}) == (
+        died.cause,
+        {suspect.seq for suspect in died.suspects},
+        {other.seq for other in died.others},
+    )
+    assert before == children()
+    executor.close()
+
+
+def test_a_place_whose_worker_died_is_used_again(origin: Origin) -> None:
+    """After a rest a fresh worker takes its place."""
     executor = ProcessExecutor(1, Settings(CONFIG, 0, 0, "page"))
     before = children()
-    executor.send(0, Chunk(1, (state(origin.url("/hold/executors-kill")),)))
+    executor.send(0, Chunk(1, (state(origin.url("/hold/executors-again")),)))
     (worker,) = children() - before
     os.kill(worker, signal.SIGKILL)
-
-    with pytest.raises(WorkerError, match=r"^Worker 0 was ended by SIGKILL with 1 entries unfinished; .* to go on\.$"):
-        collect(executor, 1)
+    collect(executor, 1)
+    while not executor.credit(0):
+        executor.events(0.01)
+    executor.send(0, Chunk(2, (state(origin.url("/bytes/7")),)))
+    (settled,) = [event for event in collect(executor, 1) if isinstance(event, Settled)]
     executor.close()
-    origin.release("executors-kill")
-    assert before == children()
+
+    assert b"*" * 7 == b"*" * len(settled.result.payload)
+
+
+def test_workers_that_cannot_start_end_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where workers die of nothing that they do, starting them again leads nowhere: one sentence says so."""
+    (tmp_path / "sitecustomize.py").write_text("import os; os._exit(7)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    executor = ProcessExecutor(1, Settings(CONFIG, 0, 0, "page"))
+    entry = state("http://127.0.0.1:9/")
+
+    def until_it_gives_up() -> None:
+        while True:
+            if executor.credit(0):
+                executor.send(0, Chunk(1, (entry,)))
+            executor.events(0.01)
+
+    with pytest.raises(WorkerError, match=r"^Worker 0 ended with exit status 7, 5 times in a row .* to go on\.$"):
+        until_it_gives_up()
+    executor.close()
 
 
 def test_a_worker_whose_parent_is_gone_ends() -> None:

@@ -13,10 +13,10 @@ FLOORS = [
     {"records", "errors", "config", "headers", "escape", "usage", "version"},
     {
         "urls", "dedupe", "chunks", "politeness", "addresses", "flow", "body", "codings", "charset", "cookies",
-        "exchange", "frontier", "intake", "warc", "encoders",
+        "exchange", "frontier", "intake", "warc", "encoders", "quarantine",
     },
     {"sources", "engines", "resolver", "wire", "store", "feed", "ordering", "page", "stats"},
-    {"session", "drivers", "worker", "greenworker", "executors"},
+    {"flights", "session", "drivers", "worker", "greenworker", "executors"},
     {"pipeline", "results", "job"},
     {"api", "cli", "progress", "display", "load", "bottleneck", "tally", "demo", "__init__", "__main__"},
 ]  # fmt: skip

@@ -32,6 +32,7 @@ def pipeline(*statuses: Status, consumed_s: float = 0.0, read: int = 100, length
         consumed_s=consumed_s,
         read=read,
         in_hand=50,
+        open=50,
     )
 
 

@@ -41,6 +41,7 @@ def pipeline(read: int = 0, in_hand: int = 0, waiting: int = 0, **source: Any) -
         source=SimpleNamespace(**known),
         read=read,
         in_hand=in_hand,
+        open=in_hand + waiting,
         router=SimpleNamespace(waiting=waiting, full=False),
         executor=SimpleNamespace(started=2, statuses=dict),
         feed=SimpleNamespace(finished=True, empty=True),

@@ -14,7 +14,7 @@ from crawler.config import CrawlConfig
 from crawler.engines.base import AsyncEngine
 from crawler.exchange import Exchange, Resolve
 from crawler.frontier import Known, Turn
-from crawler.resolver import Resolver
+from crawler.resolver import LOOKUPS, Resolver
 from crawler.session import Session
 from crawler.wire import FrameReader, Kind, frame
 
@@ -76,6 +76,7 @@ class TaskDriver:
         link = await _Link.open(read_fd, write_fd)
         work = asyncio.create_task(self._work(link))
         listener = asyncio.create_task(self._listen(link, work))
+        listener.add_done_callback(self._settled)
         try:
             await asyncio.wait({work})
         finally:
@@ -143,12 +144,14 @@ class TaskDriver:
 
     async def _listen(self, link: _Link, work: asyncio.Task[None]) -> None:
         frames = FrameReader()
-        while data := await link.reader.read(_READ_BYTES):
-            for message in frames.feed(data):
-                self._session.receive(message)
-            self._wake.set()
-        self._session.abort()
-        work.cancel()  # it may be waiting for a place in the pool that a full pipe holds
+        try:
+            while data := await link.reader.read(_READ_BYTES):
+                for message in frames.feed(data):
+                    self._session.receive(message)
+                self._wake.set()
+        finally:
+            self._session.abort()
+            work.cancel()  # it may be waiting for a place in the pool that a full pipe holds
 
 
 async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
@@ -168,6 +171,8 @@ def drive(
     make_session: Callable[[Known], Session], engine: ModuleType, config: CrawlConfig, pipes: tuple[int, int]
 ) -> None:
     """Run a session on a uvloop of its own; `pipes` are (read, write). Returns when the session is finished."""
+    # libuv has 4 threads and gives lookups half of them: the others would spend their deadline in its queue.
+    os.environ.setdefault("UV_THREADPOOL_SIZE", str(2 * LOOKUPS))
     import uvloop
 
     async def main() -> None:

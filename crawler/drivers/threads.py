@@ -115,8 +115,14 @@ class ThreadDriver:
             self._work.notify()
         elif len(self._threads) < self._most:
             thread = threading.Thread(target=self._serve, name=f"turns-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:  # the system allows no more: those that run do the work
+                if not self._threads:
+                    raise
+                self._most = len(self._threads)
+            else:
+                self._threads.append(thread)
 
     def _tell_if_over(self) -> None:
         if self._session.finished:
@@ -137,15 +143,18 @@ class ThreadDriver:
                 data = data[self._write_some(self._write_fd, data) :]
 
     def _listen(self) -> None:
-        frames = FrameReader()
-        while data := self._read_some(self._read_fd, _READ_BYTES):
-            with self._lock:
-                for message in frames.feed(data):
-                    self._session.receive(message)
-                self._wake_another()
-                self._tell_if_over()
+        frames, fault = FrameReader(), None
+        try:
+            while data := self._read_some(self._read_fd, _READ_BYTES):
+                with self._lock:
+                    for message in frames.feed(data):
+                        self._session.receive(message)
+                    self._wake_another()
+                    self._tell_if_over()
+        except BaseException as error:
+            fault = error  # whoever cannot hear the end mark must not wait for it
         os.close(self._read_fd)
-        self._end(None)
+        self._end(fault)
 
     def _end(self, fault: BaseException | None) -> None:
         with self._lock:

@@ -36,7 +36,20 @@ class Logged:
     text: str
 
 
-ExecutorEvent = Settled | Moved | Logged
+@dataclasses.dataclass(frozen=True, slots=True)
+class Died:
+    """A worker is gone, and with it what it held: `suspects` were in flight when it died, `others` were waiting.
+
+    `cause` completes a sentence that begins with 'the worker'.
+    """
+
+    worker: int
+    cause: str
+    suspects: tuple[FlowState, ...]
+    others: tuple[FlowState, ...]
+
+
+ExecutorEvent = Settled | Moved | Logged | Died
 
 
 class Executor(Protocol):
@@ -52,7 +65,11 @@ class Executor(Protocol):
         """Give a worker its next chunk, starting it if need be."""
 
     def events(self, timeout_s: float | None) -> list[ExecutorEvent]:
-        """What the workers said; waits up to `timeout_s` for something to happen. Raises WorkerError for a dead one."""
+        """What the workers said; waits up to `timeout_s` for something to happen.
+
+        A worker that dies is an event, and its place is started anew with a back-off. Raises WorkerError when that
+        leads nowhere.
+        """
 
     def statuses(self) -> dict[int, Status]:
         """What each worker said of itself last, by its number; at most a few seconds old while it works."""

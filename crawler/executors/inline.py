@@ -23,6 +23,10 @@ class _Thread:
         """Wait for it."""
         self._thread.join()
 
+    def in_flight(self) -> set[int]:
+        """None: a thread does not die of what it does."""
+        return set()
+
     def cause(self) -> str:
         """Why it is gone: a fault that its thread printed."""
         return "stopped"

@@ -11,18 +11,20 @@ import fcntl
 import os
 import selectors
 import threading
+import time
 from collections import deque
 from typing import Protocol
 
 import msgspec
 
 from crawler.errors import WorkerError
-from crawler.executors.base import ExecutorEvent, Logged, Moved, Settled
-from crawler.records import Chunk, Status
+from crawler.executors.base import Died, ExecutorEvent, Logged, Moved, Settled
+from crawler.records import Chunk, FlowState, Status
 from crawler.wire import Frame, FrameReader, Kind, Settings, frame, read_result, read_state, read_status, read_text
 
 _READ_BYTES = 1 << 20
-_END_S = 5.0  # how long an idle worker may take to say goodbye
+_REST_S = 0.1
+_BARREN_MOST = 5
 
 
 class Child(Protocol):
@@ -33,6 +35,9 @@ class Child(Protocol):
 
     def cause(self) -> str:
         """Why it is gone, for a sentence that begins with 'Worker 1'."""
+
+    def in_flight(self) -> set[int]:
+        """The seqs of the entries that it had in flight at the end."""
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -47,7 +52,8 @@ class _Line:
     unsent: deque[memoryview] = dataclasses.field(default_factory=deque)
     credit: int = 1  # every worker asks for a chunk first thing: it is taken as said
     heard_credit: bool = False
-    busy: int = 0
+    held: dict[int, FlowState] = dataclasses.field(default_factory=dict)
+    fruitful: bool = False  # it finished an entry
     done: bool = False
     status: Status | None = None
 
@@ -68,6 +74,8 @@ class PipeExecutor:
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
+        self._rests_until: dict[int, float] = {}
+        self._barren: dict[int, int] = {}
         self._waking = threading.Lock()
         self._closed = False
 
@@ -76,19 +84,21 @@ class PipeExecutor:
         raise NotImplementedError
 
     def credit(self, worker: int) -> int:
-        """How many chunks this worker asked for and has not got; 1 before it is started."""
+        """How many chunks this worker asked for and has not got; 1 before it is started, 0 while its place rests."""
         line = self._lines.get(worker)
-        return 1 if line is None else line.credit
+        if line is None:
+            return int(time.monotonic() >= self._rests_until.get(worker, 0.0))
+        return line.credit
 
     def send(self, worker: int, chunk: Chunk) -> None:
         """Give a worker its next chunk, starting it if need be. Never blocks: what the pipe does not take waits."""
         line = self._lines.get(worker) or self._start(worker)
         line.credit -= 1
-        line.busy += len(chunk.states)
+        line.held |= {state.seq: state for state in chunk.states}
         self._queue(line, Kind.CHUNK, chunk)
 
     def events(self, timeout_s: float | None) -> list[ExecutorEvent]:
-        """What the workers said; waits up to `timeout_s` seconds. Raises WorkerError when one is dead."""
+        """See `Executor.events`."""
         events: list[ExecutorEvent] = []
         for key, mask in self._selector.select(timeout_s):
             line: _Line | None = key.data
@@ -123,13 +133,13 @@ class PipeExecutor:
             self._closed = True  # from here on nobody writes to a number that may soon be another file's
             os.close(self._wake_write)
         for line in self._lines.values():
-            if not line.busy and not line.done:
+            if not line.held and not line.done:
                 self._queue(line, Kind.END, None)
         for line in self._lines.values():
-            if line.busy:
+            if line.held:
                 self._hang_up(line)
         for line in self._lines.values():
-            line.child.end(idle=not line.busy)
+            line.child.end(idle=not line.held)
             self._hang_up(line)
         self._selector.close()
         os.close(self._wake_read)
@@ -173,22 +183,19 @@ class PipeExecutor:
         data = os.read(line.read_fd, _READ_BYTES)
         if not data:
             self._selector.unregister(line.read_fd)
-            if line.done:
-                return []
-            raise WorkerError(
-                f"Worker {line.worker} {line.child.cause()} with {line.busy} entries unfinished; "
-                "what was recorded is safe, run the same command again to go on."
-            )
+            return [] if line.done else [self._lose(line)]
         return [event for message in line.frames.feed(data) if (event := self._heard(line, message)) is not None]
 
     def _heard(self, line: _Line, message: Frame) -> ExecutorEvent | None:
         match message.kind:
             case Kind.RESULT:
-                line.busy -= 1
-                return Settled(line.worker, read_result(message))
+                result = read_result(message)
+                self._let_go(line, result.row.seq)
+                return Settled(line.worker, result)
             case Kind.MOVED:
-                line.busy -= 1
-                return Moved(line.worker, read_state(message))
+                state = read_state(message)
+                self._let_go(line, state.seq)
+                return Moved(line.worker, state)
             case Kind.CREDIT:
                 line.credit += 1 if line.heard_credit else 0
                 line.heard_credit = True
@@ -201,6 +208,35 @@ class PipeExecutor:
             case _:
                 raise WorkerError(f"Worker {line.worker} sent a frame that only a parent sends.")
         return None
+
+    def _let_go(self, line: _Line, seq: int) -> None:
+        line.held.pop(seq, None)
+        line.fruitful = True
+        self._barren.pop(line.worker, None)
+
+    def _lose(self, line: _Line) -> Died:
+        """Say that a worker is dead, and what it held; its place may be started again after a rest."""
+        line.child.end(idle=False)
+        cause, flying = line.child.cause(), line.child.in_flight()
+        suspects = tuple(state for seq, state in line.held.items() if seq in flying)
+        others = tuple(state for seq, state in line.held.items() if seq not in flying)
+        watched = self._selector.get_map()
+        if line.write_fd in watched:
+            self._selector.unregister(line.write_fd)
+        self._hang_up(line)
+        del self._lines[line.worker]
+        self._rest(line.worker, cause, fruitless=not suspects and not line.fruitful)
+        return Died(line.worker, cause, suspects, others)
+
+    def _rest(self, worker: int, cause: str, *, fruitless: bool) -> None:
+        """Back off, longer each time that a worker died of nothing that it was doing."""
+        deaths = self._barren[worker] = self._barren.get(worker, 0) + 1 if fruitless else 0
+        if deaths >= _BARREN_MOST:
+            raise WorkerError(
+                f"Worker {worker} {cause}, {deaths} times in a row and before it finished anything; "
+                "what was recorded is safe, run the same command again to go on."
+            )
+        self._rests_until[worker] = time.monotonic() + _REST_S * 2.0**deaths
 
     def _hang_up(self, line: _Line) -> None:
         for name in ("read_fd", "write_fd"):

@@ -14,18 +14,20 @@ from crawler.config import CrawlConfig
 from crawler.engines import worker_module
 from crawler.executors.base import Executor
 from crawler.executors.pipes import Child, PipeExecutor
+from crawler.flights import make_record, read_record
 from crawler.records import Keep
 from crawler.wire import PARENTS_SIGNALS, Settings
 
 _GRACE_S = 5.0  # an idle worker says goodbye in milliseconds; a busy one that lost its pipes, too
-_REAP_S = 1.0
 
 
 class _Process:
-    """A worker in a process of its own."""
+    """A worker in a process of its own, and the record of its flights."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], record: int) -> None:
         self._process = process
+        self._record = record
+        self._flights: set[int] = set()
 
     def end(self, *, idle: bool) -> None:  # noqa: ARG002 - a lost pipe ends a busy one as well
         """Wait for it; kill it where it does not go by itself."""
@@ -34,35 +36,48 @@ class _Process:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._record >= 0:
+            self._flights = read_record(self._record)
+            os.close(self._record)
+            self._record = -1
 
     def cause(self) -> str:
         """Why it is gone."""
-        try:
-            status = self._process.wait(_REAP_S)
-        except subprocess.TimeoutExpired:
-            return "closed its pipe"
+        status = self._process.returncode
         return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
+
+    def in_flight(self) -> set[int]:
+        """The seqs of the entries that it had in flight at the end."""
+        return self._flights
 
 
 class ProcessExecutor(PipeExecutor):
     """Runs each worker as `python -P -m crawler.worker` (or what its engine needs in that place)."""
 
     def _start_child(self, worker: int, read_fd: int, write_fd: int) -> Child:  # noqa: ARG002
+        record = make_record(self._settings.config.conc)
+        try:
+            return _Process(self._start_process(read_fd, write_fd, record), record)
+        except BaseException:
+            os.close(record)
+            raise
+        finally:
+            os.close(read_fd)
+            os.close(write_fd)
+
+    def _start_process(self, *descriptors: int) -> subprocess.Popen[bytes]:
         # It begins with these blocked, until it has said that it ignores them: Ctrl-C is the parent's business, also
         # while the worker is still importing.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_SIGNALS)
         try:
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-P", "-m", worker_module(self._settings.config.engine), str(read_fd), str(write_fd)],
+            return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [sys.executable, "-P", "-m", worker_module(self._settings.config.engine), *map(str, descriptors)],
                 stdin=subprocess.DEVNULL,
-                pass_fds=(read_fd, write_fd),
+                pass_fds=descriptors,
                 env=_environment(),
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            os.close(read_fd)
-            os.close(write_fd)
-        return _Process(process)
 
 
 def _environment() -> dict[str, str]:

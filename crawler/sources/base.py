@@ -18,7 +18,7 @@ _SHOWN = 2_000  # characters of a bad entry that are kept
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """How far an input was read: `digest` is the BLAKE2b (hex) of its first `offset` bytes."""
+    """How far an input was read: `digest` is the BLAKE2b (hex) of its first `offset` bytes (of objects: entries)."""
 
     offset: int
     digest: str
@@ -48,10 +48,10 @@ class Source(Protocol):
         """The batches, none of them empty. Raises InputError where the input cannot be read."""
 
     def mark(self) -> Mark | None:
-        """What was read for the batches yielded so far and no byte more; None where a list has no bytes."""
+        """What was read for the batches yielded so far and no byte more; None where nobody can say."""
 
     def check(self, mark: Mark) -> None:
-        """Raise InputError where the input does not begin with what was marked."""
+        """Raise InputError, now or in iterating, where the input does not begin with what was marked."""
 
 
 def read_entry(raw: bytes) -> tuple[str, str | None]:

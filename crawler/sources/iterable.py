@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
 import itertools
 import re
 import reprlib
@@ -19,6 +20,7 @@ from crawler.sources.base import Mark, read_entry, show
 _BATCH = 1_000
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _END = object()
+_encode = msgspec.msgpack.Encoder().encode
 _Step = Coroutine[Any, Any, object]
 
 
@@ -32,6 +34,8 @@ class _ItemSource:
         self.name = name
         self.first_seq = first_seq
         self.position = 0
+        self._hash = hashlib.blake2b()
+        self._expected: Mark | None = None
 
     @property
     def next_seq(self) -> int:
@@ -39,12 +43,12 @@ class _ItemSource:
         return self.first_seq + self.position
 
     def mark(self) -> Mark | None:
-        """None: objects have no bytes to compare."""
-        return None
+        """The requests of the entries that were yielded, their `extra` aside; here `offset` counts entries."""
+        return Mark(self.position, self._hash.hexdigest())
 
     def check(self, mark: Mark) -> None:
-        """Raise InputError: nobody can say whether these are the objects that a crawl began with."""
-        raise InputError(f"{self.name} has no {mark.offset:,} bytes to compare; name the same file again.")
+        """Objects can be read only once: iterating raises InputError where they differ from what was marked."""
+        self._expected = mark
 
     def _entries(self, items: Iterable[object]) -> list[Entry]:
         entries: list[Entry] = []
@@ -52,8 +56,22 @@ class _ItemSource:
             request, problem = read_request(item)
             seq = self.next_seq
             self.position += 1
+            self._hash.update(_encode((request.url, request.method, request.headers, request.body)))
+            self._compare(ended=False)
             entries.append(Entry(seq, self.name, self.position, request, problem))
         return entries
+
+    def _compare(self, *, ended: bool) -> None:
+        """Raise InputError where these are not the objects that a crawl began with."""
+        expected = self._expected
+        if expected is None or (self.position < expected.offset and not ended):
+            return
+        self._expected = None
+        if self.mark() != expected:
+            raise InputError(
+                f"{self.name} differs from the {expected.offset:,} entries that this crawl began with; "
+                "only add some at its end, or begin a new crawl (--restart)."
+            )
 
 
 class IterableSource(_ItemSource):
@@ -77,6 +95,7 @@ class IterableSource(_ItemSource):
     def __iter__(self) -> Iterator[list[Entry]]:
         while batch := list(itertools.islice(self._items, self._batch)):
             yield self._entries(batch)
+        self._compare(ended=True)
 
 
 class AsyncSource(_ItemSource):
@@ -107,6 +126,7 @@ class AsyncSource(_ItemSource):
     def _pulled(self, run: Callable[[_Step], object]) -> Iterator[list[Entry]]:
         while (item := run(_next(self._items))) is not _END:
             yield self._entries([item])
+        self._compare(ended=True)
 
 
 async def _next(items: AsyncIterator[object]) -> object:
@@ -126,8 +146,10 @@ def read_request(item: object) -> tuple[Request, str | None]:
         return Request(_shown(item)), f"An entry is a string or a Request, and not {type(item).__name__}."
     try:
         msgspec.convert(msgspec.structs.asdict(item), Request)
-        msgspec.json.encode(item.extra)
-    except (TypeError, ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
+        # As JSON has it: a datetime or NaN would pass the pipe and then find no place in the row.
+        item = msgspec.structs.replace(item, extra=msgspec.json.decode(msgspec.json.encode(item.extra)))
+        msgspec.msgpack.encode(item)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:  # msgspec's own errors are ValueErrors
         return Request(_shown(item.url)), f"The Request cannot be sent: {error}."
     url, problem = read_entry(item.url.encode(errors="surrogatepass"))
     if not _TOKEN.fullmatch(item.method):

@@ -1,0 +1,56 @@
+"""Entries that were in flight when their worker died: each runs again alone, so that only a killer is condemned.
+
+Counting how often an entry was near a death condemns its neighbours; running it alone in a fresh worker does not.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from crawler.records import FlowState
+
+
+class Quarantine:
+    """The suspects of each worker. A worker with suspects gets nothing else until they are through, one at a time."""
+
+    def __init__(self) -> None:
+        self._suspects: dict[int, deque[FlowState]] = {}
+        self._alone: dict[int, FlowState] = {}
+        self.waiting = 0
+
+    def holds(self, worker: int) -> bool:
+        """Whether this worker is reserved for its suspects."""
+        return worker in self._suspects or worker in self._alone
+
+    def add(self, worker: int, suspects: Iterable[FlowState]) -> None:
+        """Suspect these."""
+        queue = self._suspects.setdefault(worker, deque())
+        for state in suspects:
+            queue.append(state)
+            self.waiting += 1
+        if not queue:
+            del self._suspects[worker]
+
+    def next(self, worker: int) -> FlowState | None:
+        """The suspect that this worker should run now, alone; None while one is running or none is left."""
+        if worker in self._alone or worker not in self._suspects:
+            return None
+        queue = self._suspects[worker]
+        state = self._alone[worker] = queue.popleft()
+        self.waiting -= 1
+        if not queue:
+            del self._suspects[worker]
+        return state
+
+    def cleared(self, worker: int) -> None:
+        """The one that ran alone is through, however it ended."""
+        self._alone.pop(worker, None)
+
+    def alone(self, worker: int) -> FlowState | None:
+        """The entry that was alone in this worker when it died, and is now no longer; None where none was."""
+        return self._alone.pop(worker, None)
+
+    def workers(self) -> list[int]:
+        """The workers that have suspects to run."""
+        return list(self._suspects)
