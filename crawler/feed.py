@@ -6,10 +6,13 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from crawler.records import Entry
+import msgspec
+
+from crawler.records import Entry, Request
 from crawler.sources.base import Mark, Source
 
 _AHEAD = 4_000  # entries between the reader and the crawl; the router's window is the one that matters
+_AHEAD_BYTES = 8 * 1024**2  # the same for entries that have much to say
 _TAKE = 2_000
 
 
@@ -20,8 +23,9 @@ class Feed:
         self._source = source
         self._wake = wake
         self._lock = threading.Condition()
-        self._batches: deque[list[Entry]] = deque()
+        self._batches: deque[tuple[list[Entry], int]] = deque()  # each with its bytes
         self._waiting = 0
+        self._bytes = 0
         self._ended = False
         self._closed = False
         self._fault: BaseException | None = None
@@ -53,7 +57,9 @@ class Feed:
         taken: list[Entry] = []
         with self._lock:
             while self._batches and len(taken) < _TAKE:
-                taken += self._batches.popleft()
+                batch, size = self._batches.popleft()
+                taken += batch
+                self._bytes -= size
             self._waiting -= len(taken)
             self._lock.notify_all()
         return taken
@@ -64,16 +70,22 @@ class Feed:
             self._closed = True
             self._lock.notify_all()
 
+    @property
+    def _has_room(self) -> bool:
+        return self._waiting < _AHEAD and self._bytes < _AHEAD_BYTES
+
     def _read(self) -> None:
         try:
             for batch in self._source:
+                size = sum(_bytes_of(entry.request) for entry in batch)
                 with self._lock:
-                    self._lock.wait_for(lambda: self._waiting < _AHEAD or self._closed)
+                    self._lock.wait_for(lambda: self._has_room or self._closed)
                     if self._closed:
                         return
                     was_empty = not self._batches
-                    self._batches.append(batch)
+                    self._batches.append((batch, size))
                     self._waiting += len(batch)
+                    self._bytes += size
                     self.mark = self._source.mark()
                 if was_empty:
                     self._wake()
@@ -83,3 +95,8 @@ class Feed:
             with self._lock:
                 self._ended = True
             self._wake()
+
+
+def _bytes_of(request: Request) -> int:
+    extra = len(msgspec.msgpack.encode(request.extra)) if request.extra is not None else 0
+    return len(request.url) + len(request.body) + extra

@@ -116,6 +116,17 @@ class Frontier:
             self._release(turn)
         self._advance(turn, event, now)
 
+    def forget(self) -> None:
+        """Give up all that the driver does not have in hand: no fate, no row, as if it had never come."""
+        given_up = [*self._politeness.forget(), *self._go, *(turn for _, _, turn in self._timers)]
+        self._go.clear()
+        self._timers.clear()
+        self.held -= len(given_up)
+        for item in given_up:
+            if isinstance(item, Turn):
+                self._release(item)
+                item.flow.close()
+
     def wake_at(self) -> float | None:
         """When `next` may answer otherwise by the passing of time alone; None where it will not."""
         polite = self._politeness.wake_at() if len(self._in_hand) < self._in_hand_most else None

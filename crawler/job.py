@@ -118,9 +118,8 @@ def _record(source: Source, store: Store, config: CrawlConfig, watch: Watch | No
             if store.due(time.monotonic()):
                 store.commit(_plain(pipeline.feed.mark))
             if watch is not None and not watch(pipeline, batch):
-                break
-        else:
-            finished = True
+                pipeline.stop()
+        finished = pipeline.stops_at is None
     finally:
         # Also after a fault: what came is worth keeping. Then nobody may be left behind.
         results.close()

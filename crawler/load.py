@@ -16,6 +16,7 @@ from crawler.usage import usage
 _PARENT = -1
 _SPAN_S = 0.9  # workers say how they are once a second: a shorter span would see no change
 _NAMED = 3
+_STOPPING = "stopping: finishing what is in flight; Ctrl-C again stops at once"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,7 +88,8 @@ class LoadMeter:
             starved=pipeline.feed.empty,
         )
         memory += sum(status.memory_bytes for status in statuses.values())
-        return Load(workers, memory, _foremost(waiting), bottleneck(pressure))
+        limit = bottleneck(pressure) if pipeline.stops_at is None else _STOPPING
+        return Load(workers, memory, _foremost(waiting), limit)
 
     def _share(self, number: int, now: float, cpu_s: float) -> float:
         return self._cpu.setdefault(number, _Meter(now, cpu_s)).read(now, cpu_s)

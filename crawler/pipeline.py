@@ -19,6 +19,9 @@ from crawler.quarantine import Quarantine
 from crawler.records import FlowState, Result, Row
 from crawler.sources.base import Source
 
+STOP_S = 3.0
+"""How long a run that is stopped waits for what is in flight."""
+
 _TICK_S = 0.25
 _ORDERED_AHEAD = 4  # how far an ordered crawl runs ahead of its oldest open entry, as a multiple of what is in flight
 
@@ -27,7 +30,7 @@ class Pipeline:
     """One crawl over a source.
 
     `read` counts the entries taken from it, `in_hand` those that workers have; `consumed_s` is the time that the
-    consumer took with the results.
+    consumer took with the results, `stops_at` when a run that was told to stop does so at the latest.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Pipeline:
         self.read = 0
         self.in_hand = 0
         self.consumed_s = 0.0
+        self.stops_at: float | None = None
         self._intake = Intake(config, key, done)
         self._order = InOrder() if ordered else None
         self._ahead = max(_ORDERED_AHEAD * config.procs * config.conc, config.chunk_size)
@@ -62,7 +66,8 @@ class Pipeline:
             while not self._finished():
                 results = self._admit() if self._may_read() else []
                 may_read = self._may_read()
-                self._send(paused=not may_read)
+                if self.stops_at is None:
+                    self._send(paused=not may_read)
                 for event in self.executor.events(0 if may_read or results else _TICK_S):
                     results += self._settle(event)
                 given = time.monotonic()
@@ -73,7 +78,15 @@ class Pipeline:
             if self._order is not None:
                 self._order.close()
 
+    def stop(self) -> None:
+        """Begin nothing more: `run` goes on until what is in flight is done, some seconds at most."""
+        if self.stops_at is None:
+            self.stops_at = time.monotonic() + STOP_S
+            self.executor.stop()
+
     def _finished(self) -> bool:
+        if self.stops_at is not None and (self.executor.stopped or time.monotonic() >= self.stops_at):
+            return True
         return not self.open and self.feed.ended
 
     @property
@@ -83,7 +96,7 @@ class Pipeline:
 
     def _may_read(self) -> bool:
         """Whether there is something to read, and the window (an ordered crawl has one more) reaches so far."""
-        if self.feed.empty or self.router.full:
+        if self.feed.empty or self.router.full or self.stops_at is not None:
             return False
         return self._order is None or self.read - self._order.released < self._ahead
 

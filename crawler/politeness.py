@@ -57,6 +57,19 @@ class Politeness(Generic[Item]):
         self.parked += 1
         self._list(host, slot)
 
+    def forget(self) -> list[Item]:
+        """Give up all that is parked, and return it."""
+        items: list[Item] = []
+        for slot in self._slots.values():
+            items += slot.queue  # type: ignore[arg-type]
+            slot.queue.clear()
+        self.parked = 0
+        for host in self._ready:
+            self._slots[host].listed = False
+            self._drop_if_idle(host, self._slots[host])
+        self._ready.clear()
+        return items
+
     def next(self, now: float) -> Item | None:
         """Take the slot of some host and its next item, hosts in turn; None where every one must wait."""
         while self._sleeping and self._sleeping[0][0] <= now:

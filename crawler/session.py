@@ -52,7 +52,7 @@ class Session:
         self._status_at = 0.0
         self._status: Status | None = None
         self._asked = 0
-        self._ended = False
+        self._ended = self._stopping = False
         self.aborted = False
 
     @property
@@ -72,6 +72,9 @@ class Session:
             self._frontier.add(read_chunk(message).states)
         elif message.kind is Kind.END:
             self._ended = True
+        elif message.kind is Kind.STOP:
+            self._ended = self._stopping = True
+            self._frontier.forget()
 
     def abort(self) -> None:
         """The parent is gone: nothing that is still done here would be recorded."""
@@ -92,6 +95,8 @@ class Session:
         if isinstance(turn.action, Exchange):
             self._landed.append(turn.seq)
         self._frontier.done(turn, event, now)
+        if self._stopping:
+            self._frontier.forget()
 
     def wake_at(self) -> float | None:
         """When time alone changes what `next` answers, or a status is due."""

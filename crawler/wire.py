@@ -1,6 +1,7 @@
 """Frames on a pipe: a kind, a head (msgpack), a payload (raw bytes), all length-prefixed.
 
-parent → worker:  HELLO settings · CHUNK work · END no more will come
+parent → worker:  HELLO settings · CHUNK work · END no more will come ·
+                      STOP begin nothing more, finish what is in flight
 worker → parent:  CREDIT send me a chunk · RESULT one entry's fate · MOVED a redirect to another's host ·
                   STATUS how it is doing · LOG one line · BYE all is written
 """
@@ -11,7 +12,7 @@ import enum
 import os
 import signal
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -40,6 +41,7 @@ class Kind(enum.IntEnum):
     STATUS = 7
     LOG = 8
     BYE = 9
+    STOP = 10
 
 
 class Frame(NamedTuple):
@@ -122,7 +124,7 @@ class FrameReader:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
+    def feed(self, data: bytes) -> Generator[Frame, None, None]:
         """The frames that `data` completes."""
         self._buffer += data
         at = 0

@@ -141,8 +141,12 @@ def test_engines_are_chosen_by_name(origin: Origin, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"cnoc": 1}, {"conc": 0}, {"engine": "none"}, {"header": {"a b": "c"}}, {"allow_net": ["x"]}]
-)
+    "settings",
+    [
+        {"cnoc": 1}, {"conc": 0}, {"engine": "none"}, {"header": {"a b": "c"}}, {"allow_net": ["x"]},
+        {"max_body": "16M"}, {"header": "A: b"}, {"accept_type": "text/html"}, {"conc": 1.5},
+    ],
+)  # fmt: skip
 def test_settings_that_mean_nothing_are_refused(settings: dict[str, Any]) -> None:
     """At once, by ConfigError, before a worker is started."""
     with pytest.raises(crawler.ConfigError):

@@ -10,6 +10,7 @@ from scripted import state
 
 from crawler.chunks import WINDOW_ENTRIES, Router, home_of, needs_homes
 from crawler.config import CrawlConfig
+from crawler.records import Hop
 
 
 def drain(router: Router, credit: dict[int, int], *, paused: bool) -> list[tuple[int, list[str]]]:
@@ -89,3 +90,20 @@ def test_nothing_is_lost_or_doubled(hosts: list[int], workers: int, size: int, h
     assert Counter(range(len(hosts))) == Counter(sent)
     assert (0, False) == (router.waiting, router.full)
     assert len(ids) == len(set(ids))
+
+
+def test_whatever_is_large_counts() -> None:
+    """Header fields, `extra` and the redirects of an entry fill the window and the chunk as its body does."""
+    hop = Hop("u", "GET", (), b"", 302, "", "1.1", (("A", "x" * 1024**2),), b"", "/", None, 0.0)
+    large: list[dict[str, object]] = [
+        {"extra": {"a": "x" * 1024**2}},
+        {"headers": (("A", "x" * 1024**2),)},
+        {"hops": (hop,)},
+    ]
+    for fields in large:
+        router = Router(1, chunk_size=1_000, homes=True)
+        for n in range(64):
+            router.add(state("http://a.com/", n, **fields))
+        assert router.full
+        _, chunk = next(router.chunks(lambda worker: 1, paused=True))
+        assert 2 == len(chunk.states)

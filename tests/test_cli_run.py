@@ -465,6 +465,28 @@ class TestInterrupted:
         assert "Stopped; what is recorded is safe in urls.crawl. The same command goes on." == printed.splitlines()[-1]
         self.goes_on(origin, tmp_path, key, urls)
 
+    def test_interrupt_finishes_what_is_in_flight(
+        self, origin: Origin, tmp_path: Path, key: str, held: subprocess.Popen[str]
+    ) -> None:
+        """An exchange that ends in time after Ctrl-C is recorded: nothing that was asked for is asked for twice."""
+        os.kill(held.pid, signal.SIGINT)
+        origin.release(key)
+        held.communicate()
+
+        assert (130, self.PAGES + 4) == (held.returncode, recorded(tmp_path / "urls.crawl"))
+
+    def test_two_interrupts(
+        self, origin: Origin, tmp_path: Path, key: str, urls: list[str], held: subprocess.Popen[str]
+    ) -> None:
+        """A second Ctrl-C waits for nothing; the run is resumable all the same."""
+        while held.poll() is None:
+            os.kill(held.pid, signal.SIGINT)
+        _, said = held.communicate()
+
+        assert (130, set()) == (held.returncode, members(held.pid))
+        assert "Traceback" not in said
+        self.goes_on(origin, tmp_path, key, urls)
+
     def test_interrupt_of_workers_that_start(self, origin: Origin, tmp_path: Path, key: str, urls: list[str]) -> None:
         """Ctrl-C in the moment in which a worker starts is as good as any later one."""
         with running("urls.txt", *self.FLAGS, cwd=tmp_path) as child:

@@ -1,21 +1,37 @@
-"""The drivers where a parent is gone: they end without a word, whatever they were about to say."""
+"""The drivers where something is gone: the parent, or what the system would not give."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
+import threading
 import types
+from pathlib import Path
 
+import pytest
+from conftest import Origin
 from scripted import World, answer, state
 
 from crawler.config import CrawlConfig
-from crawler.drivers import tasks
+from crawler.drivers import tasks, threads
+from crawler.errors import WorkerError
 from crawler.exchange import Exchange, Reply, Timings
+from crawler.executors.base import Settled
+from crawler.executors.processes import ProcessExecutor
 from crawler.frontier import Frontier, Known
 from crawler.records import Chunk, Result, Row
+from crawler.resolver import LOOKUPS
 from crawler.session import Session
-from crawler.wire import Kind, frame
+from crawler.wire import FrameReader, Kind, Settings, frame
+
+CONFIG = CrawlConfig(per_host=0, conc=8, allow_private=True)
+
+
+def make_session(known: Known) -> Session:
+    frontier = Frontier(World({}).rules(CONFIG), known, 32)
+    return Session(frontier, lambda fate: Result(Row(fate.state.seq, "", 1, "", None, None, fate.outcome)), 8, 10)
 
 
 class Leaving:
@@ -40,15 +56,72 @@ class Leaving:
 
 def test_answers_that_come_while_the_parent_leaves() -> None:
     """The first answer breaks the pipe, the next find it closed: neither is a fault of ours."""
-    config = CrawlConfig(per_host=0, conc=8, allow_private=True)
     (child_read, parent_write), (parent_read, child_write) = os.pipe(), os.pipe()
     states = tuple(state(f"http://127.0.0.1/{n}", n) for n in range(1, 6))
     os.write(parent_write, b"".join(frame(Kind.CHUNK, Chunk(1, states))))
-
-    def make_session(known: Known) -> Session:
-        frontier = Frontier(World({}).rules(config), known, 32)
-        return Session(frontier, lambda fate: Result(Row(fate.state.seq, "", 1, "", None, None, fate.outcome)), 8, 10)
-
     engine = types.SimpleNamespace(make=lambda **_: Leaving(parent_read))
-    tasks.drive(make_session, engine, config, (child_read, child_write))  # type: ignore[arg-type]
+    tasks.drive(make_session, engine, CONFIG, (child_read, child_write))  # type: ignore[arg-type]
     os.close(parent_write)
+
+
+@pytest.mark.parametrize("driver", [tasks, threads])
+def test_a_driver_that_cannot_listen_ends(driver: types.ModuleType) -> None:
+    """A parent that speaks nonsense is an error at once: whoever cannot hear the end mark must not wait for it."""
+    (child_read, parent_write), (parent_read, child_write) = os.pipe(), os.pipe()
+    os.write(parent_write, b"Traceback (most recent call last)")
+    engine = types.SimpleNamespace(make=lambda **_: Leaving(parent_read), threads=lambda conc: 1)
+    with pytest.raises(WorkerError):
+        driver.drive(make_session, engine, CONFIG, (child_read, child_write))
+    os.close(parent_write)
+    os.close(parent_read)
+
+
+class Answering:
+    """A blocking engine whose every answer comes at once."""
+
+    def exchange(self, exchange: Exchange) -> Reply:
+        answer()(exchange.body)
+        return Reply(None, Timings())
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_threads_that_the_system_refuses(allowed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are some, they do the work of those that are refused; where there is none, that is an error."""
+    started = itertools.count()
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("turns-") and next(started) >= allowed:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    (child_read, parent_write), (parent_read, child_write) = os.pipe(), os.pipe()
+    states = tuple(state(f"http://127.0.0.1/{n}", n) for n in range(1, 6))
+    os.write(parent_write, b"".join([*frame(Kind.CHUNK, Chunk(1, states)), *frame(Kind.END)]))
+    engine = types.SimpleNamespace(make=lambda **_: Answering(), threads=lambda conc: conc)
+    with contextlib.nullcontext() if allowed else pytest.raises(RuntimeError):
+        threads.drive(make_session, engine, CONFIG, (child_read, child_write))  # type: ignore[arg-type]
+    os.close(parent_write)
+    with os.fdopen(parent_read, "rb") as said:
+        kinds = [message.kind for message in FrameReader().feed(said.read())]
+
+    assert allowed * 5 == kinds.count(Kind.RESULT)
+
+
+def test_lookups_wait_for_nobody(origin: Origin) -> None:
+    """A worker looks up as many names at once as its resolver allows: libuv gives them half of its threads."""
+    executor = ProcessExecutor(1, Settings(CONFIG, 0, 0, "row"))
+    try:
+        executor.send(0, Chunk(1, (state(origin.url("/bytes/1", host="localhost")),)))
+        while not any(isinstance(event, Settled) for event in executor.events(30)):
+            pass
+        (worker,) = (line.child._process.pid for line in executor._lines.values())  # type: ignore[attr-defined]
+        threads_of_worker = len(list(Path(f"/proc/{worker}/task").iterdir()))
+    finally:
+        executor.close()
+
+    assert 2 * LOOKUPS <= threads_of_worker

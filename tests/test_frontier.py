@@ -9,7 +9,7 @@ from scripted import PUBLIC, World, answer, failure, state
 from crawler.config import CrawlConfig
 from crawler.exchange import Addresses, Exchange, Resolve
 from crawler.flow import Fate
-from crawler.frontier import Frontier, Known
+from crawler.frontier import Frontier, Known, Turn
 from crawler.records import FlowState
 
 
@@ -83,6 +83,26 @@ def test_what_is_known_is_not_asked() -> None:
     assert isinstance(turn.action, Exchange)
 
 
+def test_what_is_given_up_leaves_no_trace() -> None:
+    """After `forget` only what the driver has in hand is held; its slots are free again, and its end is its fate."""
+    world = World(
+        {"http://a.com/1": [answer()], "http://a.com/2": [failure("reset"), answer()], "http://b.com/1": [answer()]}
+    )
+    frontier = make(world, CrawlConfig(per_host=2), known=lambda host: Addresses((PUBLIC,)))
+    frontier.add(state(url, seq) for seq, url in enumerate([*world._pages, "http://a.com/3", "http://a.com/4"], 1))
+    turns = [frontier.next(world.now), frontier.next(world.now)]
+    assert turns[1] is not None
+    frontier.forget()
+
+    assert (2, 0, None) == (frontier.held, frontier.ready, frontier.next(world.now))
+    for turn in turns:
+        assert turn is not None
+        frontier.done(turn, world.do(turn.action), world.now)
+    frontier.forget()
+    assert 0 == frontier.held
+    assert {} == {host: slot.active for host, slot in frontier._politeness._slots.items() if slot.active}
+
+
 def test_hands_are_bounded() -> None:
     """However many entries could go, the driver gets no more turns at once than it said."""
     world = World({f"http://h{n}.com/": [answer()] for n in range(50)})
@@ -114,3 +134,49 @@ async def test_the_frontier_needs_no_loop() -> None:
 
     assert 1 == len(world.drain(frontier))
     assert before == len(asyncio.all_tasks())
+
+
+def test_a_delay_holds_however_long_the_lookup_takes() -> None:
+    """Entries that waited for one slow lookup do not go all at once when it ends: the delay is between exchanges."""
+    world = World({f"http://a.com/{n}": [answer()] for n in range(4)})
+    frontier = make(world, CrawlConfig(delay=1.0))
+    frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
+    waiting: list[Turn] = []
+    starts: list[float] = []
+    while frontier.held:
+        turn = frontier.next(world.now)
+        if turn is None:
+            if world.now >= 1_003 and waiting:
+                for looked_up in waiting:
+                    frontier.done(looked_up, world.do(looked_up.action), world.now)
+                waiting = []
+            else:
+                wake = frontier.wake_at()
+                world.now = max(world.now, 1_003 if wake is None else wake)
+        elif isinstance(turn.action, Resolve):
+            waiting.append(turn)
+        else:
+            starts.append(world.now)
+            frontier.done(turn, world.do(turn.action), world.now)
+
+    assert [1_003, 1_004, 1_005, 1_006] == starts
+
+
+def test_a_lookup_costs_no_delay() -> None:
+    """An entry that was looked up goes at once where nobody else of its host went meanwhile."""
+    world = World({"http://a.com/1": [answer()], "http://a.com/2": [answer()]})
+    frontier = make(world, CrawlConfig(delay=10.0))
+    frontier.add([state("http://a.com/1"), state("http://a.com/2", 2)])
+    world.drain(frontier)
+
+    assert 1_010 == world.now
+
+
+def test_nothing_wakes_a_driver_whose_hands_are_full() -> None:
+    """A host whose delay is over changes nothing while no further turn may be given: no time to wake at."""
+    world = World({})
+    frontier = Frontier(world.rules(CrawlConfig(delay=1.0)), lambda host: None, in_hand_most=2)
+    frontier.add(state(f"http://h{n}.com/{m}") for n in range(3) for m in range(2))
+    assert None not in [frontier.next(world.now) for _ in range(2)]
+
+    assert (None, None) == (frontier.next(world.now + 2), frontier.wake_at())

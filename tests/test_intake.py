@@ -88,3 +88,13 @@ def test_a_resumed_crawl_asks_for_exactly_the_rest(urls: list[str], data: st.Dat
     assert [state for state in states if state.seq not in done] == rest_states
     rows = sorted((result.row for result in results if result.row.seq not in done), key=lambda row: row.seq)
     assert rows == sorted((result.row for result in rest_results), key=lambda row: row.seq)
+
+
+def test_what_the_caller_gave_along_stands_in_every_row() -> None:
+    """A duplicate and an invalid entry keep their `extra`, as one that is fetched does."""
+    extra = {"id": 7}
+    _, results = Intake(CrawlConfig(), KEY).admit(
+        entries("a.com", Request("a.com", extra=extra), Request("http://", extra=extra))
+    )
+
+    assert {"duplicate": '{"id": 7}', "invalid": '{"id": 7}'} == {r.row.outcome: r.row.extra for r in results}

@@ -30,6 +30,7 @@ def pipeline(*statuses: Status, consumed_s: float = 0.0, read: int = 100, length
         source=SimpleNamespace(length=length, total_bytes=None, position=0),
         config=CrawlConfig(**config),
         consumed_s=consumed_s,
+        stops_at=None,
         read=read,
         in_hand=50,
         open=50,

@@ -57,6 +57,11 @@ class ScriptedExecutor:
     def statuses(self) -> dict[int, Status]:
         return {}
 
+    stopped = True
+
+    def stop(self) -> None:
+        """There is nothing to stop."""
+
     def wake(self) -> None:
         self._woken.set()
 

@@ -47,6 +47,7 @@ def pipeline(read: int = 0, in_hand: int = 0, waiting: int = 0, **source: Any) -
         feed=SimpleNamespace(finished=True, empty=True),
         config=CrawlConfig(),
         consumed_s=0.0,
+        stops_at=None,
     )
 
 

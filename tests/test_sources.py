@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import io
 import os
 import re
@@ -399,7 +400,7 @@ def test_list() -> None:
     """A list has a length and comes in batches; its entries are numbered and stripped."""
     request = Request("b.com", "POST", {"A": "b"}, b"body", {"k": [1]})
     source: Source = IterableSource([" a.com\n", request, ""], first_seq=3)
-    assert (3, None, None) == (source.length, source.total_bytes, source.mark())
+    assert (3, None) == (source.length, source.total_bytes)
     (batch,) = list(source)
     assert [
         Entry(3, "<list>", 1, Request("a.com")),
@@ -468,10 +469,46 @@ def test_one_url_is_no_list() -> None:
             IterableSource(lone)  # type: ignore[arg-type]
 
 
-def test_objects_have_no_marks() -> None:
-    """A mark of a file says nothing about a list of objects."""
-    with pytest.raises(InputError, match="<list>"):
-        IterableSource([]).check(Mark(1, ""))
+@given(st.lists(st.sampled_from("abc"), max_size=6), st.lists(st.sampled_from("abc"), max_size=6), st.booleans())
+def test_marks_of_objects(before: list[str], now: list[str], lazily: bool) -> None:
+    """Objects are those that a crawl began with, or more; others raise, before one behind the mark is yielded."""
+    first = IterableSource(before)
+    list(first)
+    source = IterableSource(iter(now) if lazily else now)
+    mark = first.mark()
+    assert mark is not None
+    source.check(mark)
+    if now[: len(before)] == before:
+        assert now == [entry.request.url for batch in source for entry in batch]
+    else:
+        yielded: list[str] = []
+        with pytest.raises(InputError, match="differs"):
+            yielded += (entry.request.url for batch in source for entry in batch)
+        assert len(yielded) < max(len(before), 1)
+
+
+def test_a_mark_of_a_file_is_none_of_objects(write: Write) -> None:
+    """A crawl of a list of objects does not go on with a file, nor the other way round, though the URLs agree."""
+    objects, file = IterableSource(["a", "b"]), TextSource(write(b"a\nb\n"))
+    list(objects), list(file)
+    of_objects, of_file = objects.mark(), file.mark()
+    assert of_objects is not None
+    with pytest.raises(InputError):
+        TextSource(write(b"a\nb\n")).check(of_objects)
+    other = IterableSource(["a", "b"])
+    other.check(of_file)
+    with pytest.raises(InputError):
+        list(other)
+
+
+def test_extra_is_json() -> None:
+    """What a caller gives along is what JSON makes of it, before it travels; what JSON cannot say is a problem."""
+    when = datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)
+    items = [Request("a", extra={"when": when, "raw": b"x", "n": float("nan")}), Request("a", extra={"n": 2**70})]
+    ((entry, bad),) = IterableSource(items)
+
+    assert {"when": "2026-01-02T00:00:00Z", "raw": "eA==", "n": None} == entry.request.extra
+    assert "cannot be sent" in str(bad.problem)
 
 
 async def _numbers(loops: list[asyncio.AbstractEventLoop]) -> AsyncIterator[str]:

@@ -80,17 +80,20 @@ def _all_ok(out: Path) -> bool:
 
 @contextlib.contextmanager
 def _interrupts() -> Iterator[list[int]]:
-    """SIGINT and SIGTERM stop the run in order: the list that is yielded fills up. A second one stops it at once."""
+    """SIGINT and SIGTERM stop the run in order: the list that is yielded fills up. A second one stops it at once.
+
+    Whoever is impatient has been heard by then: a third one, or one that comes as we leave, changes nothing.
+    """
     received: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        if received:
-            raise KeyboardInterrupt
         received.append(number)
+        if len(received) == 2:
+            raise KeyboardInterrupt
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield received
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if received else handler)

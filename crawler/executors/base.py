@@ -74,6 +74,13 @@ class Executor(Protocol):
     def statuses(self) -> dict[int, Status]:
         """What each worker said of itself last, by its number; at most a few seconds old while it works."""
 
+    def stop(self) -> None:
+        """Let every worker finish what it has in flight, and begin nothing more; what only waits is given up."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether every worker that was told to stop has."""
+
     def wake(self) -> None:
         """Make a waiting `events` return; from any thread."""
 

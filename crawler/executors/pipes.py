@@ -110,6 +110,17 @@ class PipeExecutor:
                 events += self._read(line)
         return events
 
+    def stop(self) -> None:
+        """See `Executor.stop`."""
+        for line in self._lines.values():
+            if not line.done:
+                self._queue(line, Kind.STOP, None)
+
+    @property
+    def stopped(self) -> bool:
+        """See `Executor.stopped`."""
+        return all(line.done for line in self._lines.values())
+
     def statuses(self) -> dict[int, Status]:
         """What each worker said of itself last, by its number."""
         return {line.worker: line.status for line in self._lines.values() if line.status is not None}
@@ -205,6 +216,7 @@ class PipeExecutor:
                 return Logged(line.worker, read_text(message))
             case Kind.BYE:
                 line.done = True
+                line.held.clear()  # given up, where it was told to stop
             case _:
                 raise WorkerError(f"Worker {line.worker} sent a frame that only a parent sends.")
         return None

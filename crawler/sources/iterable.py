@@ -48,7 +48,7 @@ class _ItemSource:
 
     def check(self, mark: Mark) -> None:
         """Objects can be read only once: iterating raises InputError where they differ from what was marked."""
-        self._expected = mark
+        self._expected = mark if mark.offset else None
 
     def _entries(self, items: Iterable[object]) -> list[Entry]:
         entries: list[Entry] = []
