@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from crawler.display import clock, counts, pace, view
 from crawler.escape import printable
+from crawler.invocation import command
 from crawler.job import Summary
 from crawler.pipeline import Pipeline
 from crawler.records import OUTCOMES, Result
@@ -109,9 +110,9 @@ def say_summary(summary: Summary, tally: Tally, log_format: str) -> None:
         print("Errors: " + " · ".join(f"{count:,} {name}" for name, count in tally.error_classes.most_common()))
     out = printable(shlex.quote(str(summary.out)))
     if summary.finished:
-        print(f"Everything is in {out}. Next: crawl report {out}")
+        print(f"Everything is in {out}. Next: {command()} report {out}")
         if summary.outcomes["failed"]:
-            print(f"Failed: crawl query {out} {_FAILED}")
+            print(f"Failed: {command()} query {out} {_FAILED}")
     else:
         print(f"Stopped; what is recorded is safe in {out}. The same command goes on.")
 

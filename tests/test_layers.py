@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "crawler"
 
 FLOORS = [
-    {"records", "errors", "config", "headers", "escape", "usage", "version"},
+    {"records", "errors", "config", "headers", "escape", "usage", "version", "invocation"},
     {
         "urls", "dedupe", "chunks", "politeness", "addresses", "flow", "body", "codings", "charset", "cookies",
         "exchange", "frontier", "intake", "warc", "encoders", "quarantine",

@@ -348,6 +348,16 @@ class TestSummary:
             "Failed: crawl query 'a b.crawl' \"SELECT url, error FROM pages WHERE outcome = 'failed'\"",
         ] == capsys.readouterr().out.splitlines()
 
+    def test_a_command_that_the_shell_would_not_find(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is suggested can be pasted: by the path that this run was called by, where `crawl` is not on PATH."""
+        monkeypatch.setenv("PATH", "")
+        monkeypatch.setattr("sys.argv", [".venv/bin/crawl", "urls.txt"])
+        say_summary(Summary(Path("out"), self.COUNTS, 0, 10.0, True), Tally(Clock()), "text")
+
+        assert "Next: .venv/bin/crawl report out" in capsys.readouterr().out
+
     def test_stopped(self, capsys: pytest.CaptureFixture[str]) -> None:
         """A run that was stopped says how to go on."""
         say_summary(Summary(Path("out"), self.COUNTS, 0, 10.0, False), Tally(Clock()), "text")

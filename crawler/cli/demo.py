@@ -10,6 +10,7 @@ from pathlib import Path
 from crawler.cli import run
 from crawler.errors import FolderError
 from crawler.escape import printable
+from crawler.invocation import command
 
 _ABOUT = """\
 Example: crawl demo
@@ -19,10 +20,10 @@ At the end it says what to try next.
 """
 _NEXT = """
 Try next:
-  crawl report {out}
-  crawl query {out} "SELECT status, count(*) FROM pages GROUP BY status"
-  crawl get {out} {base}/json.html
-Then your own list, a text file with one URL a line: crawl urls.txt"""
+  {crawl} report {out}
+  {crawl} query {out} "SELECT status, count(*) FROM pages GROUP BY status"
+  {crawl} get {out} {base}/json.html
+Then your own list, a text file with one URL a line: {crawl} urls.txt"""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
         print(printable(f"Crawling {len(paths)} URLs of a site on this machine ({urls}) into {out}"), flush=True)
         status = run.main(run.parse([str(urls), "--out", str(out), "--allow-private"]))
     if not status:
-        print(_NEXT.format(out=printable(shlex.quote(str(out))), base=base))
+        print(_NEXT.format(crawl=command(), out=printable(shlex.quote(str(out))), base=base))
     return status
 
 
