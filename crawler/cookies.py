@@ -48,6 +48,17 @@ def cookie_header(cookies: tuple[Cookie, ...], url: str) -> str | None:
     return value if isinstance(value, str) and value.isprintable() else None
 
 
+def joined(own: str, chain: str) -> str:
+    """The caller's own `Cookie` field together with the chain's, which replaces pairs of the same name."""
+    newer = {_name(pair) for pair in chain.split(";")}
+    kept = [pair.strip() for pair in own.split(";") if pair.strip() and _name(pair) not in newer]
+    return "; ".join([*kept, chain])
+
+
+def _name(pair: str) -> str:
+    return pair.partition("=")[0].strip()
+
+
 def _jar(cookies: tuple[Cookie, ...]) -> CookieJar:
     jar = CookieJar(_POLICY)
     for cookie in cookies:

@@ -17,7 +17,7 @@ from crawler import urls
 from crawler.addresses import AddressRule
 from crawler.body import Body
 from crawler.config import CrawlConfig
-from crawler.cookies import collect, cookie_header
+from crawler.cookies import collect, cookie_header, joined
 from crawler.exchange import NO_TIMINGS, Action, Addresses, Event, Exchange, Failure, Reply, Resolve, Timings, Wait
 from crawler.records import ErrorClass, FlowState, Headers, Hop, Outcome
 
@@ -169,7 +169,7 @@ def _request_headers(state: FlowState, config: CrawlConfig) -> Headers:
             fields[name.lower()] = (name, value)
     cookie = cookie_header(state.cookies, state.target)
     if cookie is not None:
-        fields["cookie"] = ("Cookie", cookie)
+        fields["cookie"] = ("Cookie", joined(fields.get("cookie", ("", ""))[1], cookie))
     if not state.body and state.hops and state.hops[-1].method != state.method:
         for name in [name for name in fields if name.startswith("content-")]:  # WHATWG Fetch §4.4, step 12
             del fields[name]

@@ -112,9 +112,20 @@ class Frontier:
     def done(self, turn: Turn, event: Event, now: float) -> None:
         """Tell a turn's flow what came of it; an exchange gives back its host slot."""
         self._in_hand.discard(turn)
-        if isinstance(turn.action, Exchange) or self._overtaken(turn, now):
+        if isinstance(turn.action, Exchange) or not self.started(turn, now):
             self._release(turn)
         self._advance(turn, event, now)
+
+    def started(self, turn: Turn, now: float) -> bool:
+        """Count its host's delay from now: it was looked up first, or had to wait for its place in the pool.
+
+        False where others of the host went meanwhile: then it must wait for its turn again.
+        """
+        if turn.slot is not None:
+            if not self._politeness.start(turn.slot, turn.granted, now):
+                return False
+            turn.granted = now
+        return True
 
     def forget(self) -> None:
         """Give up all that the driver does not have in hand: no fate, no row, as if it had never come."""
@@ -140,7 +151,7 @@ class Frontier:
             self._advance(turn, None, now)
         else:
             assert isinstance(item.action, Exchange)
-            item.slot = item.action.host
+            item.slot, item.granted = item.action.host, now
             self._go.append(item)
 
     def _advance(self, turn: Turn, event: Event, now: float) -> None:
@@ -164,10 +175,6 @@ class Frontier:
         else:
             self._release(turn)
             self._politeness.park(turn.action.host, turn, first=True)
-
-    def _overtaken(self, turn: Turn, now: float) -> bool:
-        """Whether others of its host went while it was looked up: it must wait for its turn again."""
-        return turn.slot is not None and not self._politeness.start(turn.slot, turn.granted, now)
 
     def _release(self, turn: Turn) -> None:
         if turn.slot is not None:

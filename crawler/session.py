@@ -90,6 +90,10 @@ class Session:
             self._flights.begin(turn.seq)
         return turn
 
+    def started(self, turn: Turn, now: float) -> None:
+        """Tell that an exchange which waited for its place begins only now."""
+        self._frontier.started(turn, now)
+
     def done(self, turn: Turn, event: Event, now: float) -> None:
         """Tell what came of a turn."""
         if isinstance(turn.action, Exchange):

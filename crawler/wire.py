@@ -22,7 +22,7 @@ from crawler.errors import WorkerError
 from crawler.records import Chunk, FlowState, Headers, Keep, Result, Row, Status
 
 _PREFIX = struct.Struct("<BII")
-_MOST_BYTES = 1 << 30  # more than any frame of ours: whoever announces it does not speak this protocol
+_MOST_BYTES = 1 << 30  # more than any head of ours: whoever announces it does not speak this protocol
 
 
 PARENTS_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
@@ -131,7 +131,7 @@ class FrameReader:
         try:
             while len(self._buffer) - at >= _PREFIX.size:
                 kind, head, payload = _PREFIX.unpack_from(self._buffer, at)
-                if head > _MOST_BYTES or payload > _MOST_BYTES or kind not in Kind._value2member_map_:
+                if head > _MOST_BYTES or kind not in Kind._value2member_map_:
                     raise WorkerError("A worker sent bytes that are no frame of ours; run the same command again.")
                 start = at + _PREFIX.size
                 if len(self._buffer) < start + head + payload:

@@ -125,3 +125,14 @@ def test_lookups_wait_for_nobody(origin: Origin) -> None:
         executor.close()
 
     assert 2 * LOOKUPS <= threads_of_worker
+
+
+@pytest.mark.parametrize("driver", [tasks, threads])
+def test_a_parent_that_is_gone_is_no_fault(driver: types.ModuleType) -> None:
+    """It left before the first word was said to it: the driver ends, and says nothing of it."""
+    (child_read, parent_write), (parent_read, child_write) = os.pipe(), os.pipe()
+    os.close(parent_read)
+    os.write(parent_write, b"".join(frame(Kind.END)))
+    engine = types.SimpleNamespace(make=lambda **_: Leaving(parent_read), threads=lambda conc: 1)
+    driver.drive(make_session, engine, CONFIG, (child_read, child_write))
+    os.close(parent_write)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -19,10 +21,10 @@ from crawler.config import CrawlConfig
 from crawler.errors import WorkerError
 from crawler.executors.base import Died, ExecutorEvent, Moved, Settled
 from crawler.executors.inline import InlineExecutor
-from crawler.executors.pipes import PipeExecutor
-from crawler.executors.processes import ProcessExecutor
+from crawler.executors.pipes import Child, PipeExecutor
+from crawler.executors.processes import ProcessExecutor, make_executor
 from crawler.records import Chunk
-from crawler.wire import Settings
+from crawler.wire import Kind, Settings, frame, read_first
 from crawler.worker import serve
 
 Make = Callable[..., PipeExecutor]
@@ -212,4 +214,77 @@ def test_a_worker_whose_parent_is_gone_ends() -> None:
     line.write_fd = -1
 
     assert (worker, 0) == os.waitpid(worker, 0)
+    executor.close()
+
+
+def test_a_worker_that_dies_while_it_is_written_to() -> None:
+    """Both its pipes may say so at once, in any order: it is lost once, and nothing is written to it any more."""
+    dying, dead = threading.Event(), threading.Event()
+
+    def die(read_fd: int, write_fd: int) -> None:
+        read_first(read_fd)
+        os.write(write_fd, b"".join(frame(Kind.CREDIT)))
+        dying.wait()
+        os.close(read_fd)
+        os.close(write_fd)
+        dead.set()
+
+    executor = InlineExecutor(1, Settings(CONFIG, 0, 0, "row"), die)
+    executor.send(0, Chunk(1, tuple(state(f"http://a/{n}", n, body=b"x" * 10_000) for n in range(300))))
+    assert [] == executor.events(30)
+    dying.set()
+    dead.wait()
+    (died,) = executor.events(30)
+    executor.close()
+
+    assert isinstance(died, Died)
+    assert 300 == len(died.others)
+
+
+def test_a_worker_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit of the system is said in a sentence, and no descriptor is left open."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    executor = ProcessExecutor(1, Settings(CONFIG, 0, 0, "row"))
+    before = set(Path("/proc/self/fd").iterdir())
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(WorkerError, match="Worker 0 cannot be started: Resource temporarily unavailable"):
+        executor.send(0, Chunk(1, (state("http://a/"),)))
+
+    assert before == set(Path("/proc/self/fd").iterdir())
+    executor.close()
+
+
+def test_the_grace_is_one_for_all() -> None:
+    """However many workers hang, closing waits for them side by side."""
+    graces: list[float] = []
+
+    class Hanging(InlineExecutor):
+        def _start_child(self, worker: int, read_fd: int, write_fd: int) -> Child:
+            child = super()._start_child(worker, read_fd, write_fd)
+            real = child.end
+
+            def end(within_s: float) -> None:
+                graces.append(within_s)
+                real(within_s)
+
+            child.end = end  # type: ignore[method-assign]
+            return child
+
+    executor = Hanging(3, Settings(CONFIG, 0, 0, "row"), serve)
+    for worker in range(3):
+        executor.send(worker, Chunk(worker + 1, (state("http://127.0.0.1:9/"),)))
+    executor.close()
+
+    assert sorted(graces, reverse=True) == graces
+    assert graces[0] > graces[2]
+
+
+def test_a_path_that_is_no_text_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python ignores what is no string in `sys.path`; it stops no crawl either."""
+    monkeypatch.setattr(sys, "path", [*sys.path, Path("/nowhere"), "/\udcff"])
+    executor = make_executor(CONFIG, "row")
+    executor.send(0, Chunk(1, ()))
     executor.close()

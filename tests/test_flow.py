@@ -292,3 +292,14 @@ def test_a_broken_coding_is_a_failure() -> None:
     ending = fate(World({URL: [answer(200, (("Content-Encoding", "gzip"),), b"\x1f\x8b\x08")]}))
 
     assert ("failed", "decode") == (ending.outcome, ending.error_class)
+
+
+def test_cookies_of_the_chain_join_the_callers_own() -> None:
+    """A cookie that a redirect sets is sent beside those of `--header`; the newer one of the same name counts."""
+    first = answer(302, (("Location", "/b"), ("Set-Cookie", "lang=de"), ("Set-Cookie", "seen=2")))
+    world = World({"http://example.com/": [first], "http://example.com/b": [answer()]})
+    world.run(state(), CrawlConfig(header=(("Cookie", "session=mine; seen=1"),)))
+
+    assert ["session=mine; seen=1", "session=mine; lang=de; seen=2"] == [
+        dict(exchange.headers)["Cookie"] for exchange in world.exchanges
+    ]

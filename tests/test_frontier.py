@@ -180,3 +180,16 @@ def test_nothing_wakes_a_driver_whose_hands_are_full() -> None:
     assert None not in [frontier.next(world.now) for _ in range(2)]
 
     assert (None, None) == (frontier.next(world.now + 2), frontier.wake_at())
+
+
+def test_a_delay_counts_from_the_start_of_an_exchange() -> None:
+    """One that had to wait for its place in the pool begins late, and so do those of its host behind it."""
+    world = World({f"http://a.com/{n}": [answer()] for n in range(2)})
+    frontier = make(world, CrawlConfig(delay=1.0), known=lambda host: Addresses((PUBLIC,)))
+    frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
+    turn = frontier.next(1_000)
+    assert turn is not None
+
+    assert frontier.started(turn, 1_005)
+    assert None is frontier.next(1_005.5)
+    assert None is not frontier.next(1_006)

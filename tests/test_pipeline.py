@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -182,3 +183,19 @@ def test_an_empty_list_ends_at_once() -> None:
     executor = ScriptedExecutor()
 
     assert ([], []) == (seqs(make([], executor)), executor.sent)
+
+
+def test_what_is_spilled_is_given_back() -> None:
+    """The temporary files are bounded by what is held, however long the list: a file goes with its last payload."""
+    order, most = InOrder(memory_bytes=0, file_bytes=500), 0
+    row = Row(1, "list", 1, "u", None, None, "fetched")
+    for first in range(1, 2_000, 2):  # always one that came too early, so the files are never all empty
+        early = [] if first > 1 else [3]
+        for seq in (*early, first + 4, first, first + 1):
+            if seq > order.released and seq not in order._held:
+                order.add([Result(msgspec.structs.replace(row, seq=seq), bytes(100))])
+                most = max(most, sum(file.length for file in order._files))
+    order.close()
+
+    assert 2_000 <= order.released
+    assert 0 < most <= 1_500

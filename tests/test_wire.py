@@ -102,3 +102,8 @@ def test_a_reader_may_stop_between_two_frames() -> None:
 
     assert frame(Kind.LOG, 0)[0].endswith(first.head)
     assert [b"\x01", b"\x02"] == [message.head for message in reader.feed(b"")]
+
+
+def test_a_page_of_more_than_a_gigabyte_may_come() -> None:
+    """`--max-body 1G` is a setting that people make: what is announced for it is a frame like any other."""
+    assert [] == read(struct.pack("<BII", Kind.RESULT, 10, (1 << 30) + 4096) + b"the beginning", [])

@@ -102,6 +102,7 @@ class TaskDriver:
             else:
                 assert isinstance(turn.action, Exchange)
                 await self._slots.acquire()
+                self._session.started(turn, time.monotonic())
                 self._spawn(self._exchange(turn, turn.action, link))
         if not self._session.aborted:
             link.write([*self._session.outgoing(), *frame(Kind.BYE)])

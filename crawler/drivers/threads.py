@@ -48,8 +48,7 @@ class ThreadDriver:
     def run(self, read_fd: int, write_fd: int) -> None:
         """Speak with the parent over two pipe ends, which this closes, until all is final or the parent is gone."""
         self._read_fd, self._write_fd = read_fd, write_fd
-        with self._lock:
-            self._write(self._session.outgoing())
+        self._say(self._session.outgoing())
         threading.Thread(target=self._listen, name="frames", daemon=True).start()
         with self._lock:
             self._over.wait_for(lambda: self._session.finished)
@@ -57,7 +56,7 @@ class ThreadDriver:
             # 1. every thread has written what it had; 2. the end mark; 3. the pipe closes.
             for thread in self._threads:
                 thread.join()
-            self._write([*frame(Kind.BYE)])
+            self._say([*frame(Kind.BYE)])
             self._engine.close()
         with self._write_lock:
             self._closed = True  # the number may be another file's in a moment: no late thread may write to it
@@ -135,6 +134,13 @@ class ThreadDriver:
         assert isinstance(turn.action, Exchange)
         with self._slots:
             return self._engine.exchange(turn.action)
+
+    def _say(self, buffers: list[bytes]) -> None:
+        """Write, to a parent that may be gone."""
+        try:
+            self._write(buffers)
+        except OSError:
+            self._end(None)
 
     def _write(self, buffers: list[bytes]) -> None:
         data = memoryview(b"".join(buffers))

@@ -19,7 +19,7 @@ class _Thread:
         self._thread = threading.Thread(target=target, name=f"worker-{worker}", daemon=True)
         self._thread.start()
 
-    def end(self, *, idle: bool) -> None:  # noqa: ARG002
+    def end(self, within_s: float) -> None:  # noqa: ARG002 - a thread cannot be ended
         """Wait for it."""
         self._thread.join()
 

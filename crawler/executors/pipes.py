@@ -24,14 +24,15 @@ from crawler.wire import Frame, FrameReader, Kind, Settings, frame, read_result,
 
 _READ_BYTES = 1 << 20
 _REST_S = 0.1
+_END_S = 5.0  # idle workers say goodbye in milliseconds; busy ones that lost their pipes, too
 _BARREN_MOST = 5
 
 
 class Child(Protocol):
     """A started worker, whatever it runs in."""
 
-    def end(self, *, idle: bool) -> None:
-        """Return when it is gone: an idle one ends by itself, a busy one is ended."""
+    def end(self, within_s: float) -> None:
+        """Return when it is gone: by itself, or ended after so many seconds."""
 
     def cause(self) -> str:
         """Why it is gone, for a sentence that begins with 'Worker 1'."""
@@ -104,6 +105,8 @@ class PipeExecutor:
             line: _Line | None = key.data
             if line is None:
                 _empty(self._wake_read)
+            elif line.write_fd < 0:
+                continue  # its end was read a moment ago, and its other pipe had something to say as well
             elif mask & selectors.EVENT_WRITE:
                 self._flush(line)
             else:
@@ -136,7 +139,7 @@ class PipeExecutor:
 
         1. Idle workers get the end mark, flush and leave; busy ones lose their pipes, which tells them to stop at
            once (their unfinished entries have no row, so a resume fetches them).
-        2. Whoever is still there after a grace period is killed.
+        2. Whoever is still there after a grace period, one for all of them, is killed.
         """
         if self._closed:
             return
@@ -149,8 +152,9 @@ class PipeExecutor:
         for line in self._lines.values():
             if line.held:
                 self._hang_up(line)
+        until = time.monotonic() + _END_S
         for line in self._lines.values():
-            line.child.end(idle=not line.held)
+            line.child.end(max(0.0, until - time.monotonic()))
             self._hang_up(line)
         self._selector.close()
         os.close(self._wake_read)
@@ -160,7 +164,14 @@ class PipeExecutor:
         read_fd, child_write = os.pipe()
         _widen(read_fd)
         os.set_blocking(write_fd, False)
-        child = self._start_child(worker, child_read, child_write)
+        try:
+            child = self._start_child(worker, child_read, child_write)
+        except OSError as error:
+            os.close(read_fd)
+            os.close(write_fd)
+            raise WorkerError(
+                f"Worker {worker} cannot be started: {error.strerror}; raise that limit, or use fewer (--procs)."
+            ) from error
         line = self._lines[worker] = _Line(worker, child, read_fd, write_fd)
         self.started += 1
         self._selector.register(read_fd, selectors.EVENT_READ, line)
@@ -228,7 +239,7 @@ class PipeExecutor:
 
     def _lose(self, line: _Line) -> Died:
         """Say that a worker is dead, and what it held; its place may be started again after a rest."""
-        line.child.end(idle=False)
+        line.child.end(_END_S)
         cause, flying = line.child.cause(), line.child.in_flight()
         suspects = tuple(state for seq, state in line.held.items() if seq in flying)
         others = tuple(state for seq, state in line.held.items() if seq not in flying)

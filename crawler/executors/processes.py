@@ -18,8 +18,6 @@ from crawler.flights import make_record, read_record
 from crawler.records import Keep
 from crawler.wire import PARENTS_SIGNALS, Settings
 
-_GRACE_S = 5.0  # an idle worker says goodbye in milliseconds; a busy one that lost its pipes, too
-
 
 class _Process:
     """A worker in a process of its own, and the record of its flights."""
@@ -29,10 +27,10 @@ class _Process:
         self._record = record
         self._flights: set[int] = set()
 
-    def end(self, *, idle: bool) -> None:  # noqa: ARG002 - a lost pipe ends a busy one as well
+    def end(self, within_s: float) -> None:
         """Wait for it; kill it where it does not go by itself."""
         try:
-            self._process.wait(_GRACE_S)
+            self._process.wait(within_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -93,4 +91,6 @@ def _environment() -> dict[str, str]:
 def make_executor(config: CrawlConfig, keep: Keep) -> Executor:
     """The executor that a configuration asks for; its workers make of each fate what `keep` says."""
     homes = config.procs if needs_homes(config) else 0
-    return ProcessExecutor(config.procs, Settings(config, 0, homes, keep, tuple(sys.path)))
+    # Python passes over a Path in there, and so do we; a name that is no UTF-8 could not travel.
+    paths = tuple(path for path in sys.path if isinstance(path, str) and path.encode(errors="ignore").decode() == path)
+    return ProcessExecutor(config.procs, Settings(config, 0, homes, keep, paths))
