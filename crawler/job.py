@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import os
@@ -14,7 +15,7 @@ import msgspec
 
 from crawler import warc
 from crawler.config import CrawlConfig
-from crawler.errors import InputError
+from crawler.errors import InputError, StoreError
 from crawler.executors.processes import make_executor
 from crawler.pipeline import Pipeline
 from crawler.records import Outcome, Result
@@ -109,7 +110,6 @@ def _record(source: Source, store: Store, config: CrawlConfig, watch: Watch | No
     """Run the pipeline into the store; whether it came to its end."""
     executor = make_executor(config, keep="row" if config.no_bodies else "archive")
     pipeline = Pipeline(source, executor, config, store.key, store.done())
-    finished = False
     results = pipeline.run()
     try:
         for batch in results:
@@ -120,13 +120,15 @@ def _record(source: Source, store: Store, config: CrawlConfig, watch: Watch | No
             if watch is not None and not watch(pipeline, batch):
                 pipeline.stop()
         finished = pipeline.stops_at is None
+        store.commit(_plain(pipeline.feed.mark), finished=finished)
+    except BaseException:
+        # What came is worth keeping, if it still can be; but what ended the run is what its user must hear of.
+        with contextlib.suppress(StoreError):
+            store.commit(_plain(pipeline.feed.mark))
+        raise
     finally:
-        # Also after a fault: what came is worth keeping. Then nobody may be left behind.
         results.close()
-        try:
-            store.commit(_plain(pipeline.feed.mark), finished=finished)
-        finally:
-            executor.close()
+        executor.close()
     return finished
 
 

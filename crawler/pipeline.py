@@ -137,19 +137,19 @@ class Pipeline:
         return []
 
     def _mourn(self, event: Died) -> list[Result]:
-        """A worker died: what waited goes back, what was in flight is suspected, what was alone is condemned."""
+        """A worker died: what waited goes back, what was in flight is suspected, what killed alone is condemned."""
         self.in_hand -= len(event.suspects) + len(event.others)
-        alone = self.quarantine.alone(event.worker)
         for state in reversed(event.others):
             self.router.add(state, first=True)
-        if alone is not None and alone in event.suspects:
-            return [_condemned(alone, event)]
+        killer = self.quarantine.condemned(event.worker, event.suspects)
+        if killer is not None:
+            return [_condemned(killer, event)]
         self.quarantine.add(event.worker, event.suspects)
         return []
 
 
 def _condemned(state: FlowState, event: Died) -> Result:
-    """The row of an entry that killed its worker once more when it was alone in it."""
+    """The row of an entry that killed its worker twice when it was alone in it."""
     return Result(
         Row(
             seq=state.seq,
@@ -160,8 +160,8 @@ def _condemned(state: FlowState, event: Died) -> Result:
             host=state.host,
             outcome="failed",
             error_class="worker_crash",
-            error=f"Its worker {event.cause}, once more when it ran alone.",
-            attempts=state.attempts + 2,
+            error=f"Its worker {event.cause}, twice more when it ran alone.",
+            attempts=state.attempts + 3,
             worker=event.worker,
         )
     )

@@ -1,4 +1,4 @@
-"""Entries that were in flight when their worker died: each runs again alone, so that only a killer is condemned.
+"""Entries that were in flight when their worker died: each runs again alone, so that only killers are condemned.
 
 Counting how often an entry was near a death condemns its neighbours; running it alone in a fresh worker does not.
 """
@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from crawler.records import FlowState
 
+_DEATHS = 2
+
 
 class Quarantine:
     """The suspects of each worker. A worker with suspects gets nothing else until they are through, one at a time."""
@@ -17,6 +19,7 @@ class Quarantine:
     def __init__(self) -> None:
         self._suspects: dict[int, deque[FlowState]] = {}
         self._alone: dict[int, FlowState] = {}
+        self._deaths: dict[int, int] = {}  # by seq, of those that were alone when their worker died
         self.waiting = 0
 
     def holds(self, worker: int) -> bool:
@@ -45,11 +48,20 @@ class Quarantine:
 
     def cleared(self, worker: int) -> None:
         """The one that ran alone is through, however it ended."""
-        self._alone.pop(worker, None)
+        state = self._alone.pop(worker, None)
+        if state is not None:
+            self._deaths.pop(state.seq, None)
 
-    def alone(self, worker: int) -> FlowState | None:
-        """The entry that was alone in this worker when it died, and is now no longer; None where none was."""
-        return self._alone.pop(worker, None)
+    def condemned(self, worker: int, suspects: Iterable[FlowState]) -> FlowState | None:
+        """This worker died with these in flight: the entry that has now killed twice while it was alone, or None.
+
+        Once may be somebody else's doing: an operator's, or the kernel's that was out of memory.
+        """
+        state = self._alone.pop(worker, None)
+        if state is None or state not in suspects:
+            return None
+        self._deaths[state.seq] = self._deaths.get(state.seq, 0) + 1
+        return state if self._deaths[state.seq] >= _DEATHS and self._deaths.pop(state.seq) else None
 
     def workers(self) -> list[int]:
         """The workers that have suspects to run."""

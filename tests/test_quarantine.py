@@ -40,8 +40,20 @@ def test_suspects_run_alone_one_after_the_other() -> None:
     assert (suspects[0], None) == (quarantine.next(0), quarantine.next(0))
     quarantine.cleared(0)
     assert suspects[1] == quarantine.next(0)
-    assert suspects[1] == quarantine.alone(0)
+    quarantine.cleared(0)
     assert (False, None, 0) == (quarantine.holds(0), quarantine.next(0), quarantine.waiting)
+
+
+def test_one_death_alone_proves_nothing() -> None:
+    """Somebody else may have killed the worker: only the second death of the same entry alone condemns it."""
+    quarantine, suspect = Quarantine(), state(seq=1)
+    verdicts = []
+    for _ in range(2):
+        quarantine.add(0, [suspect])
+        assert suspect == quarantine.next(0)
+        verdicts.append(quarantine.condemned(0, [suspect]))
+
+    assert [None, suspect] == verdicts
 
 
 @given(st.integers(1, 5), st.lists(st.tuples(st.booleans(), st.integers(1, 9)), max_size=60))

@@ -85,15 +85,20 @@ def _interrupts() -> Iterator[list[int]]:
     Whoever is impatient has been heard by then: a third one, or one that comes as we leave, changes nothing.
     """
     received: list[int] = []
+    leaving = False
 
     def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         received.append(number)
-        if len(received) == 2:
+        if len(received) == 2 and not leaving:
             raise KeyboardInterrupt
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield received
     finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_IGN if received else handler)
+        leaving = True
+        if received:
+            signal.pthread_sigmask(signal.SIG_BLOCK, before)  # nothing is left to stop, and Python is about to end
+        else:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import ModuleType
 
+from gevent import get_hub
 from gevent import os as green_os
 from gevent.monkey import is_module_patched
 
 from crawler.config import CrawlConfig
 from crawler.drivers.threads import ThreadDriver
 from crawler.frontier import Known
-from crawler.resolver import BlockingResolver
+from crawler.resolver import LOOKUPS, BlockingResolver
 from crawler.session import Session
 
 
@@ -40,6 +41,7 @@ def drive(
 ) -> None:
     """Run a session on greenlets; `pipes` are (read, write). Returns when the session is finished."""
     assert is_module_patched("threading"), "engine gevent needs a worker of its own: python -m crawler.greenworker"
+    get_hub().threadpool.maxsize = LOOKUPS  # lookups run there; its own ten would make the others wait
     resolver = BlockingResolver()
     session = make_session(resolver.cached)
     exchanges = engine.make(insecure=config.insecure, conc=config.conc)

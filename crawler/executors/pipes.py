@@ -25,6 +25,7 @@ from crawler.wire import Frame, FrameReader, Kind, Settings, frame, read_result,
 _READ_BYTES = 1 << 20
 _REST_S = 0.1
 _END_S = 5.0  # idle workers say goodbye in milliseconds; busy ones that lost their pipes, too
+_LOST_S = 1.0  # one that closed its pipe is as good as gone: nobody waits long for the rest of it
 _BARREN_MOST = 5
 
 
@@ -239,7 +240,7 @@ class PipeExecutor:
 
     def _lose(self, line: _Line) -> Died:
         """Say that a worker is dead, and what it held; its place may be started again after a rest."""
-        line.child.end(_END_S)
+        line.child.end(_LOST_S)
         cause, flying = line.child.cause(), line.child.in_flight()
         suspects = tuple(state for seq, state in line.held.items() if seq in flying)
         others = tuple(state for seq, state in line.held.items() if seq not in flying)
