@@ -17,7 +17,7 @@ from crawler.charset import charset_of
 from crawler.config import CrawlConfig
 from crawler.flow import Fate
 from crawler.headers import is_public
-from crawler.records import Headers, Hop, Keep, Result, Row
+from crawler.records import Headers, Hop, Keep, Result, Row, row_of
 
 Encoder = Callable[[Fate], Result]
 
@@ -105,14 +105,9 @@ def _records(hop: Hop, digest: str, redact: frozenset[str], identified: str | No
 
 def _row(fate: Fate, worker: int, engine: str) -> Row:
     state, timings = fate.state, fate.timings
-    row = Row(
-        seq=state.seq,
-        source=state.source,
-        source_line=state.source_line,
-        url=state.url,
-        final_url=state.target,
-        host=state.host,
-        outcome=fate.outcome,
+    row = row_of(
+        state,
+        fate.outcome,
         error_class=fate.error_class,
         error=fate.error,
         attempts=fate.attempts,
@@ -124,7 +119,6 @@ def _row(fate: Fate, worker: int, engine: str) -> Row:
         total_ms=_rounded(timings.total_ms),
         redirects=_redirects(state.hops),
         ip=fate.ip,
-        extra=json.dumps(state.extra) if state.extra is not None else None,
         engine=engine,
         worker=worker,
     )

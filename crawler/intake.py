@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from crawler import urls
 from crawler.config import CrawlConfig, check_header
 from crawler.dedupe import Seen, fingerprint
 from crawler.errors import ConfigError
-from crawler.records import Entry, FlowState, Headers, Request, Result, Row
+from crawler.records import Entry, FlowState, Headers, Request, Result, Row, json_of, row_of
 
 
 class Intake:
@@ -105,26 +103,10 @@ def _refused(entry: Entry, error: urls.UrlError) -> Result:
             outcome="denied" if denied else "invalid",
             error_class="scheme" if denied else "invalid_url",
             error=str(error),
-            extra=_json(entry.request.extra),
+            extra=json_of(entry.request.extra),
         )
     )
 
 
 def _duplicate(state: FlowState, first: int) -> Result:
-    return Result(
-        Row(
-            seq=state.seq,
-            source=state.source,
-            source_line=state.source_line,
-            url=state.url,
-            final_url=state.target,
-            host=state.host,
-            outcome="duplicate",
-            duplicate_of=first,
-            extra=_json(state.extra),
-        )
-    )
-
-
-def _json(extra: dict[str, Any] | None) -> str | None:
-    return json.dumps(extra) if extra is not None else None
+    return Result(row_of(state, "duplicate", duplicate_of=first))

@@ -16,7 +16,7 @@ from crawler.feed import Feed
 from crawler.intake import Intake
 from crawler.ordering import InOrder
 from crawler.quarantine import Quarantine
-from crawler.records import FlowState, Result, Row
+from crawler.records import FlowState, Result, row_of
 from crawler.sources.base import Source
 
 STOP_S = 3.0
@@ -150,18 +150,8 @@ class Pipeline:
 
 def _condemned(state: FlowState, event: Died) -> Result:
     """The row of an entry that killed its worker twice when it was alone in it."""
+    error = f"Its worker {event.cause}, twice more when it ran alone."
+    attempts = state.attempts + 3
     return Result(
-        Row(
-            seq=state.seq,
-            source=state.source,
-            source_line=state.source_line,
-            url=state.url,
-            final_url=state.target,
-            host=state.host,
-            outcome="failed",
-            error_class="worker_crash",
-            error=f"Its worker {event.cause}, twice more when it ran alone.",
-            attempts=state.attempts + 3,
-            worker=event.worker,
-        )
+        row_of(state, "failed", error_class="worker_crash", error=error, attempts=attempts, worker=event.worker)
     )

@@ -6,6 +6,7 @@ One URL's walk in types: `Entry` (a line of the list) → `FlowState` (in a `Chu
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 import msgspec
@@ -199,6 +200,26 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     def ok(self) -> bool:
         """Whether the page was fetched with a 2xx status."""
         return self.outcome == "fetched" and self.status is not None and 200 <= self.status < 300
+
+
+def row_of(state: FlowState, outcome: Outcome, **columns: Any) -> Row:
+    """The row of an entry that was admitted: what stands in its state, and the `columns` that say how it ended."""
+    return Row(
+        seq=state.seq,
+        source=state.source,
+        source_line=state.source_line,
+        url=state.url,
+        final_url=state.target,
+        host=state.host,
+        outcome=outcome,
+        extra=json_of(state.extra),
+        **columns,
+    )
+
+
+def json_of(extra: dict[str, Any] | None) -> str | None:
+    """The `extra` column of what the caller gave along."""
+    return None if extra is None else json.dumps(extra)
 
 
 class Result(msgspec.Struct, frozen=True):
