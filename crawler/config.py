@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crawler.errors import ConfigError
+from crawler.headers import TOKEN
 from crawler.version import __version__
 
 Kind = Literal["identity", "tuning"]
@@ -82,7 +83,7 @@ class CrawlConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least {least} and finite.")
         if self.engine not in ENGINES:
             raise ConfigError(f"There is no engine {self.engine!r}; choose one of {', '.join(ENGINES)}.")
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", self.method):  # RFC 9110 §5.6.2, token
+        if not TOKEN.fullmatch(self.method):
             raise ConfigError(f"{self.method!r} is no request method; write one such as GET or HEAD.")
         for name, value in (*self.header, ("User-Agent", self.user_agent)):
             check_header(name, value)
@@ -118,7 +119,7 @@ def check_header(name: str, value: str) -> None:
 
     Values are ASCII: beyond it the libraries disagree on the bytes, and servers on their meaning.
     """
-    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+    if not TOKEN.fullmatch(name):
         raise ConfigError(f"{name!r} is no name of a header field; write --header 'Name: value'.")
     if re.search(r"[^\t\x20-\x7e]", value):
         raise ConfigError(

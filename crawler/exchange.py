@@ -11,6 +11,9 @@ import dataclasses
 from crawler.body import Body
 from crawler.records import ErrorClass, Headers
 
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+"""Methods whose request may be sent again when nobody knows whether it arrived (RFC 9110 §9.2.2)."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Resolve:

@@ -18,7 +18,19 @@ from crawler.addresses import AddressRule
 from crawler.body import Body
 from crawler.config import CrawlConfig
 from crawler.cookies import collect, cookie_header, joined
-from crawler.exchange import NO_TIMINGS, Action, Addresses, Event, Exchange, Failure, Reply, Resolve, Timings, Wait
+from crawler.exchange import (
+    IDEMPOTENT,
+    NO_TIMINGS,
+    Action,
+    Addresses,
+    Event,
+    Exchange,
+    Failure,
+    Reply,
+    Resolve,
+    Timings,
+    Wait,
+)
 from crawler.records import ErrorClass, FlowState, Headers, Hop, Outcome
 
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -29,7 +41,6 @@ HOP_BODY_BYTES = 64 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING_FAILURES = frozenset({"dns", "connect", "timeout", "too_slow", "reset", "incomplete", "local"})
 _PASSING_STATUSES = frozenset({429, 502, 503, 504})
-_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110 §9.2.2
 _POLICY_CLASSES = frozenset({"blocked_address", "robots", "scheme", "type"})
 _LEAST_S = 0.1  # a timer may fire early by a hair; a try that short would only throw away what the last one brought
 _BACKOFF_S, _BACKOFF_MOST_S, _RETRY_AFTER_MOST_S = 0.5, 30.0, 120.0
@@ -191,14 +202,14 @@ def _failure_can_pass(state: FlowState, outcome: _Try) -> bool:
     event = outcome.event
     if not isinstance(event, Failure) or event.error_class not in _PASSING_FAILURES:
         return False
-    return not event.sent or state.method in _IDEMPOTENT
+    return not event.sent or state.method in IDEMPOTENT
 
 
 def _status_can_pass(state: FlowState, outcome: _Try) -> bool:
     if not isinstance(outcome.event, Reply) or outcome.status not in _PASSING_STATUSES:
         return False
     # 429 says that nothing was done; after a 5xx a POST may have been.
-    return outcome.status == 429 or state.method in _IDEMPOTENT
+    return outcome.status == 429 or state.method in IDEMPOTENT
 
 
 def _retry_after(body: Body | None, now: float) -> float | None:

@@ -6,6 +6,9 @@ import re
 
 from crawler.records import Headers
 
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A method or the name of a field (RFC 9110 §5.6.2)."""
+
 _TYPE_LENGTH = 255  # type, slash and subtype: 127 characters each at most (RFC 6838 §4.2)
 
 # Every other field may carry a key of somebody's own naming, so it is a secret until it is known not to be.

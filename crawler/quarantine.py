@@ -60,8 +60,11 @@ class Quarantine:
         state = self._alone.pop(worker, None)
         if state is None or state not in suspects:
             return None
-        self._deaths[state.seq] = self._deaths.get(state.seq, 0) + 1
-        return state if self._deaths[state.seq] >= _DEATHS and self._deaths.pop(state.seq) else None
+        deaths = self._deaths.pop(state.seq, 0) + 1
+        if deaths >= _DEATHS:
+            return state
+        self._deaths[state.seq] = deaths
+        return None
 
     def workers(self) -> list[int]:
         """The workers that have suspects to run."""

@@ -3,7 +3,7 @@
 parent → worker:  HELLO settings · CHUNK work · END no more will come ·
                       STOP begin nothing more, finish what is in flight
 worker → parent:  CREDIT send me a chunk · RESULT one entry's fate · MOVED a redirect to another's host ·
-                  STATUS how it is doing · LOG one line · BYE all is written
+                  STATUS how it is doing · BYE all is written
 """
 
 from __future__ import annotations
@@ -39,9 +39,8 @@ class Kind(enum.IntEnum):
     RESULT = 5
     MOVED = 6
     STATUS = 7
-    LOG = 8
-    BYE = 9
-    STOP = 10
+    BYE = 8
+    STOP = 9
 
 
 class Frame(NamedTuple):
@@ -111,11 +110,6 @@ def read_state(frame: Frame) -> FlowState:
 def read_status(frame: Frame) -> Status:
     """What a worker says of itself in a STATUS frame."""
     return _decode_status(frame.head)
-
-
-def read_text(frame: Frame) -> str:
-    """The line in a LOG frame."""
-    return msgspec.msgpack.decode(frame.head, type=str)
 
 
 class FrameReader:

@@ -96,11 +96,11 @@ def test_a_parent_that_is_gone_before_hello() -> None:
 def test_a_reader_may_stop_between_two_frames() -> None:
     """Whoever stops reading, by an exception for example, leaves the reader whole: the next frames come."""
     reader = FrameReader()
-    reading = reader.feed(b"".join(b"".join(frame(Kind.LOG, number)) for number in range(3)))
+    reading = reader.feed(b"".join(b"".join(frame(Kind.STATUS, number)) for number in range(3)))
     first = next(reading)
     reading.close()
 
-    assert frame(Kind.LOG, 0)[0].endswith(first.head)
+    assert frame(Kind.STATUS, 0)[0].endswith(first.head)
     assert [b"\x01", b"\x02"] == [message.head for message in reader.feed(b"")]
 
 

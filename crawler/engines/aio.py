@@ -32,7 +32,6 @@ from yarl import URL
 
 from crawler.body import Verdict
 from crawler.engines.http1 import (
-    IDEMPOTENT,
     LINE_BYTES,
     Fault,
     authority_and_target,
@@ -42,7 +41,7 @@ from crawler.engines.http1 import (
     late_fault,
     tls_context,
 )
-from crawler.exchange import Exchange, Failure, Reply, Timings
+from crawler.exchange import IDEMPOTENT, Exchange, Failure, Reply, Timings
 
 NAME = "asyncio"
 DRIVER = "tasks"

@@ -13,7 +13,6 @@ from urllib3.util import SKIP_HEADER
 
 from crawler.body import Verdict
 from crawler.engines.http1 import (
-    IDEMPOTENT,
     LINE_BYTES,
     Fault,
     authority_and_target,
@@ -24,7 +23,7 @@ from crawler.engines.http1 import (
 )
 from crawler.engines.pinned import CURRENT, Line, PinnedAdapter
 from crawler.engines.watchdog import Watchdog
-from crawler.exchange import Exchange, Failure, Reply
+from crawler.exchange import IDEMPOTENT, Exchange, Failure, Reply
 
 _PIECE_BYTES = 64 * 1024
 _MOST_FIELDS = 99  # http.client's

@@ -12,9 +12,6 @@ from crawler.escape import printable
 from crawler.exchange import Exchange
 from crawler.records import ErrorClass
 
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-"""Methods whose request may be sent again on a connection that turned out to be closed (RFC 9112 §9.3.1)."""
-
 LINE_BYTES = 64 * 1024
 """What one line of a response's head may measure."""
 

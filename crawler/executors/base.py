@@ -29,14 +29,6 @@ class Moved:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Logged:
-    """A worker has something to say."""
-
-    worker: int
-    text: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Died:
     """A worker is gone, and with it what it held: `suspects` were in flight when it died, `others` were waiting.
 
@@ -49,7 +41,7 @@ class Died:
     others: tuple[FlowState, ...]
 
 
-ExecutorEvent = Settled | Moved | Logged | Died
+ExecutorEvent = Settled | Moved | Died
 
 
 class Executor(Protocol):

@@ -18,9 +18,9 @@ from typing import Protocol
 import msgspec
 
 from crawler.errors import WorkerError
-from crawler.executors.base import Died, ExecutorEvent, Logged, Moved, Settled
+from crawler.executors.base import Died, ExecutorEvent, Moved, Settled
 from crawler.records import Chunk, FlowState, Status
-from crawler.wire import Frame, FrameReader, Kind, Settings, frame, read_result, read_state, read_status, read_text
+from crawler.wire import Frame, FrameReader, Kind, Settings, frame, read_result, read_state, read_status
 
 _READ_BYTES = 1 << 20
 _REST_S = 0.1
@@ -224,8 +224,6 @@ class PipeExecutor:
                 line.heard_credit = True
             case Kind.STATUS:
                 line.status = read_status(message)
-            case Kind.LOG:
-                return Logged(line.worker, read_text(message))
             case Kind.BYE:
                 line.done = True
                 line.held.clear()  # given up, where it was told to stop

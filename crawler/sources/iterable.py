@@ -6,7 +6,6 @@ import asyncio
 import functools
 import hashlib
 import itertools
-import re
 import reprlib
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator
 from typing import Any
@@ -14,11 +13,11 @@ from typing import Any
 import msgspec
 
 from crawler.errors import InputError
+from crawler.headers import TOKEN
 from crawler.records import Entry, Request
 from crawler.sources.base import Mark, read_entry, show
 
 _BATCH = 1_000
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _END = object()
 _encode = msgspec.msgpack.Encoder().encode
 _Step = Coroutine[Any, Any, object]
@@ -152,7 +151,7 @@ def read_request(item: object) -> tuple[Request, str | None]:
     except (TypeError, ValueError, OverflowError, RecursionError) as error:  # msgspec's own errors are ValueErrors
         return Request(_shown(item.url)), f"The Request cannot be sent: {error}."
     url, problem = read_entry(item.url.encode(errors="surrogatepass"))
-    if not _TOKEN.fullmatch(item.method):
+    if not TOKEN.fullmatch(item.method):
         problem = problem or "The Request cannot be sent: its method is no token (RFC 9110 §5.6.2)."
     return (item if url == item.url else msgspec.structs.replace(item, url=url)), problem
 
