@@ -67,6 +67,7 @@ class Intake:
             headers=_headers(request, target.userinfo),
             body=request.body,
             extra=request.extra,
+            earlier_attempts=entry.attempts,
         )
 
     def _is_done(self, seq: int) -> bool:
@@ -103,6 +104,7 @@ def _refused(entry: Entry, error: urls.UrlError) -> Result:
             outcome="denied" if denied else "invalid",
             error_class="scheme" if denied else "invalid_url",
             error=str(error),
+            attempts=entry.attempts,
             extra=json_of(entry.request.extra),
         )
     )

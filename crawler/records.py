@@ -48,6 +48,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     `seq` counts entries over all inputs from 1. `problem` says why the entry cannot be a URL before it is
     even parsed (not UTF-8, a control character, a megabyte long); then `request.url` is a printable form.
+    `attempts` are the tries that the row has counted which a retry replaces.
     """
 
     seq: int
@@ -55,6 +56,7 @@ class Entry(msgspec.Struct, frozen=True):
     source_line: int
     request: Request
     problem: str | None = None
+    attempts: int = 0
 
 
 class Hop(msgspec.Struct, frozen=True, array_like=True):
@@ -94,7 +96,8 @@ class FlowState(msgspec.Struct, frozen=True, array_like=True):
 
     `url` is the entry as it stood in the input; `target` the normalised URL to fetch next, `host` its host.
     `hops` are the redirects already followed, `attempts` the tries already used up, `spent_s` the seconds of
-    exchange already taken from `max_time`.
+    exchange already taken from `max_time`; `earlier_attempts` are those of the row that a retry replaces.
+    `shortages` are those of `attempts` that a limit of this machine ended.
     """
 
     seq: int
@@ -111,6 +114,8 @@ class FlowState(msgspec.Struct, frozen=True, array_like=True):
     cookies: tuple[Cookie, ...] = ()
     attempts: int = 0
     spent_s: float = 0.0
+    earlier_attempts: int = 0
+    shortages: int = 0
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True):
@@ -137,7 +142,8 @@ class Status(msgspec.Struct, frozen=True, array_like=True):
     """What a worker says of itself once a second: the state of its pool, and what it costs.
 
     `in_flight` of at most `conc` exchanges; `held` entries are not final, of which `ready` could go at once (a lower
-    bound). `cpu_s` is the processor time it has used since its start, `memory_bytes` its resident memory.
+    bound). `cpu_s` is the processor time it has used since its start, `memory_bytes` its resident memory. `shortage` is
+    the limit of this machine that holds exchanges back, in a few words.
     """
 
     in_flight: int
@@ -147,6 +153,7 @@ class Status(msgspec.Struct, frozen=True, array_like=True):
     cpu_s: float
     memory_bytes: int
     waiting: tuple[Waiting, ...] = ()
+    shortage: str | None = None
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):

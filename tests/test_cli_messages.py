@@ -86,6 +86,14 @@ MISTAKES = {
     "query good.crawl VACUUM": "The query would do more than read; here only SELECT is allowed.",
     "get folder http://x/": "folder is no crawl: it holds no crawl.db with pages.",
     "get good.crawl": "the following arguments are required: URL; see 'crawl get --help'.",
+    "retry": "the following arguments are required: DIR; see 'crawl retry --help'.",
+    "retry folder": "folder is no crawl: it holds no crawl.db with pages.",
+    "retry missing": "missing is no crawl: it holds no crawl.db with pages.",
+    "retry good.crawl": "good.crawl holds a crawl with other settings: ",
+    "retry good.crawl --error dsn": "--error: 'dsn' is no error class; choose from dns, connect, tls, ",
+    "retry good.crawl --error dns,invalid_url": "--error: an entry that is no URL (invalid_url) cannot be fetched; see",
+    "retry good.crawl --status 404,6xx": "--status: '6xx' is no status; write a number such as 404, or a class such as",
+    "retry good.crawl --max-time 9": "'crawl retry' does not know '--max-time'; see 'crawl retry --help'.",
     "\x1b[31m": "\\x1b[31m does not exist; name a text file",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 from crawler.config import ENGINES, CrawlConfig, parse_size
@@ -31,19 +31,25 @@ _GROUPS = {
 }
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add a flag for every setting, in groups that answer a question each."""
+FLAGS = tuple(name for names in _GROUPS.values() for name in names)
+"""Every setting that has a flag."""
+
+
+def add_flags(parser: argparse.ArgumentParser, wanted: Container[str] = FLAGS) -> None:
+    """Add a flag for every setting that is `wanted`, in groups that answer a question each."""
     fields = {field.name: field for field in dataclasses.fields(CrawlConfig)}
     defaults = CrawlConfig()
     for title, names in _GROUPS.items():
-        group = parser.add_argument_group(title)
+        group = parser.add_argument_group(title)  # help leaves an empty one out
         for name in names:
-            _add_flag(group, fields[name], getattr(defaults, name))
+            if name in wanted:
+                _add_flag(group, fields[name], getattr(defaults, name))
 
 
 def config_of(args: argparse.Namespace) -> CrawlConfig:
     """The configuration that these flags ask for; raises ConfigError."""
-    given: dict[str, Any] = {field.name: getattr(args, field.name) for field in dataclasses.fields(CrawlConfig)}
+    settings = {field.name for field in dataclasses.fields(CrawlConfig)}
+    given: dict[str, Any] = {name: value for name, value in vars(args).items() if name in settings}
     for name, value in given.items():
         given[name] = tuple(value) if isinstance(value, list) else value
     return CrawlConfig(**given)

@@ -18,10 +18,14 @@ _SHOWN = 2_000  # characters of a bad entry that are kept
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """How far an input was read: `digest` is the BLAKE2b (hex) of its first `offset` bytes (of objects: entries)."""
+    """How far an input was read: `digest` is the BLAKE2b (hex) of its first `offset` bytes (of objects: entries).
+
+    `plain` says that no request among them was more than a URL and its `extra`: what the rows keep of one.
+    """
 
     offset: int
     digest: str
+    plain: bool = True
 
 
 class Source(Protocol):

@@ -34,6 +34,7 @@ class _ItemSource:
         self.first_seq = first_seq
         self.position = 0
         self._hash = hashlib.blake2b()
+        self._plain = True
         self._expected: Mark | None = None
 
     @property
@@ -43,7 +44,7 @@ class _ItemSource:
 
     def mark(self) -> Mark | None:
         """The requests of the entries that were yielded, their `extra` aside; here `offset` counts entries."""
-        return Mark(self.position, self._hash.hexdigest())
+        return Mark(self.position, self._hash.hexdigest(), self._plain)
 
     def check(self, mark: Mark) -> None:
         """Objects can be read only once: iterating raises InputError where they differ from what was marked."""
@@ -56,6 +57,7 @@ class _ItemSource:
             seq = self.next_seq
             self.position += 1
             self._hash.update(_encode((request.url, request.method, request.headers, request.body)))
+            self._plain &= problem is not None or _is_plain(request)
             self._compare(ended=False)
             entries.append(Entry(seq, self.name, self.position, request, problem))
         return entries
@@ -154,6 +156,10 @@ def read_request(item: object) -> tuple[Request, str | None]:
     if not TOKEN.fullmatch(item.method):
         problem = problem or "The Request cannot be sent: its method is no token (RFC 9110 §5.6.2)."
     return (item if url == item.url else msgspec.structs.replace(item, url=url)), problem
+
+
+def _is_plain(request: Request) -> bool:
+    return (request.method, request.headers, request.body) == ("GET", {}, b"")
 
 
 def _shown(item: object) -> str:

@@ -4,7 +4,11 @@
 
 A row is final when the `commit` after its `add` has returned; what was added and not committed never
 happened, and is fetched again. Each seq is recorded once: the first result wins, a later one is dropped with
-its payload.
+its payload. Only a retry replaces rows, each of them once:
+
+    retry(selection) → pending() → add(result) … → commit()
+
+A row that waits to be replaced stands until the commit of the new one, and waits on where a run ends before that.
 """
 
 from __future__ import annotations
@@ -12,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from crawler.records import Outcome, Result
+from crawler.records import Outcome, Result, Row
+from crawler.store.selection import Selection
 
 
 class Store(Protocol):
@@ -26,11 +31,25 @@ class Store(Protocol):
     def mark(self) -> Any:
         """The input mark that was committed last, as decoded JSON; None where there is none."""
 
+    @property
+    def recorded(self) -> int:
+        """How many rows were made final, new or in place of others, since this store was opened."""
+
     def done(self) -> Iterator[int]:
         """The seqs that were committed before this store was opened, ascending, in constant memory.
 
         Walk it in step with the input, that is, add no seq that lies beyond the last one it gave.
         """
+
+    def retry(self, selection: Selection) -> int:
+        """Let the rows that `selection` names wait to be replaced; returns how many wait.
+
+        Where rows wait already, of an earlier run that did not come to its end: those of an equal selection are all
+        that wait, those of another one wait no longer.
+        """
+
+    def pending(self) -> Iterator[Row]:
+        """The rows that wait to be replaced, by seq, in constant memory; they may be replaced in between."""
 
     def add(self, result: Result) -> None:
         """Take one result into the group that the next commit makes final."""
@@ -43,9 +62,10 @@ class Store(Protocol):
         """
 
     def commit(self, mark: Any = None, *, finished: bool = False) -> None:
-        """Make the group final, together with the input `mark` (JSON; None keeps the one before).
+        """Make the group final, together with the input `mark` (JSON).
 
-        `finished` says that every entry of the input has its row.
+        `finished` says that every entry of the input has its row. Without a mark, as where no input was read, both
+        stay what they were.
         """
 
     def counts(self) -> dict[Outcome, int]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from crawler.errors import FolderError
 from crawler.headers import is_public
+from crawler.records import Headers
 
 _SEALED = "blake2b:"
 _ABSENT = object()
@@ -28,6 +31,26 @@ def seal(identity: Mapping[str, Any], key: bytes) -> dict[str, Any]:
     if sealed.get("proxy"):
         sealed["proxy"] = _hash(sealed["proxy"], key)
     return sealed
+
+
+def unseal(sealed: Mapping[str, Any], header: Headers, folder: Path) -> dict[str, Any]:
+    """The identity of the crawl in `folder` as it was before it was sealed, its secrets taken from `header`.
+
+    Whether they are the right ones only another seal can tell. Raises FolderError where one is missing.
+    """
+    given = list(header)
+    fields = []
+    for name, value in sealed.get("header", ()):
+        again = next((field for field in given if field[0].lower() == name.lower()), None)
+        if again is not None:
+            given.remove(again)
+        elif not is_public(name):
+            raise FolderError(
+                f"{folder} was crawled with a header field {name}, whose value is not kept; "
+                f"give it again with --header '{name}: VALUE'."
+            )
+        fields.append((name, value if again is None else again[1]))
+    return {**sealed, "header": (*fields, *given)}
 
 
 def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:

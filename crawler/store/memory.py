@@ -12,6 +12,7 @@ import msgspec
 
 from crawler.records import OUTCOMES, Outcome, Result, Row
 from crawler.store.group import Group
+from crawler.store.selection import Selection
 
 
 class MemoryStore:
@@ -22,6 +23,9 @@ class MemoryStore:
         self.archive = bytearray()
         self.finished = False
         self.key = secrets.token_bytes(16)
+        self.recorded = 0
+        self._retry: Selection | None = None
+        self._pending: set[int] = set()
         self._mark = "null"
         self._group = Group()
 
@@ -34,6 +38,17 @@ class MemoryStore:
         """See `Store.done`; here it is what was committed before this call."""
         return iter(sorted(self.rows))
 
+    def retry(self, selection: Selection) -> int:
+        """See `Store.retry`."""
+        if not self._pending or self._retry != selection:
+            self._retry = selection
+            self._pending = {seq for seq, row in self.rows.items() if selection.matches(row)}
+        return len(self._pending)
+
+    def pending(self) -> Iterator[Row]:
+        """See `Store.pending`; here it is what waits at this call."""
+        return iter([self.rows[seq] for seq in sorted(self._pending)])
+
     def add(self, result: Result) -> None:
         """See `Store.add`."""
         self._group.add(result)
@@ -45,11 +60,12 @@ class MemoryStore:
     def commit(self, mark: Any = None, *, finished: bool = False) -> None:
         """See `Store.commit`."""
         for seq, result in self._group.take().items():
-            if seq not in self.rows:
+            if seq not in self.rows or seq in self._pending:
                 self.rows[seq] = self._append(result)
+                self._pending.discard(seq)
+                self.recorded += 1
         if mark is not None:
-            self._mark = json.dumps(mark)
-        self.finished = finished
+            self._mark, self.finished = json.dumps(mark), finished
 
     def counts(self) -> dict[Outcome, int]:
         """See `Store.counts`."""

@@ -1,0 +1,78 @@
+"""What the commands that fetch share: display, interrupts, summary, exit status."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+from crawler.job import Summary, Watch
+from crawler.pipeline import Pipeline
+from crawler.progress import make_progress, say_summary
+from crawler.records import Result
+from crawler.results import open_crawl
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say what is shown, and what the exit status tells."""
+    parser.add_argument("--fail", action="store_true", help="exit with status 3 when some page is not ok")
+    parser.add_argument("--log-format", choices=("text", "json"), default="text", help="of the lines when no terminal")
+    parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
+
+
+def main(args: argparse.Namespace, job: Callable[[Watch], Summary], nothing: str | None = None) -> int:
+    """Do the job while people watch; 0 when it came to its end, 3 with --fail, 130 when it was interrupted.
+
+    `nothing` is the sentence in place of the summary where there was nothing to record.
+    """
+    with _interrupts() as interrupted, make_progress(args.quiet, args.log_format) as progress:
+
+        def watch(pipeline: Pipeline, batch: list[Result]) -> bool:
+            progress.update(pipeline, batch)
+            return not interrupted
+
+        summary = job(watch)
+    if not args.quiet:
+        if nothing and summary.finished and not summary.recorded and args.log_format == "text":
+            print(nothing)
+        else:
+            say_summary(summary, progress.tally, args.log_format)
+    if not summary.finished:
+        return 130
+    return 3 if args.fail and not _all_ok(summary.out) else 0
+
+
+def _all_ok(out: Path) -> bool:
+    """Whether every entry, its duplicates aside, is a page with a 2xx status."""
+    with open_crawl(out) as results:
+        stats = results.stats()
+    return stats.ok + stats.outcomes["duplicate"] == stats.entries
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM stop the run in order: the list that is yielded fills up. A second one stops it at once.
+
+    Whoever is impatient has been heard by then: a third one, or one that comes as we leave, changes nothing.
+    """
+    received: list[int] = []
+    leaving = False
+
+    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        received.append(number)
+        if len(received) == 2 and not leaving:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        leaving = True
+        if received:
+            signal.pthread_sigmask(signal.SIG_BLOCK, before)  # nothing is left to stop, and Python is about to end
+        else:
+            for number, handler in before.items():
+                signal.signal(number, handler)
