@@ -1,13 +1,14 @@
-"""A recorded crawl: a list in, a folder out. What `crawl run` and `crawler.crawl` both are."""
+"""A recorded crawl: a list in, a folder out. What `crawl run`, `crawler.crawl` and `crawl retry` all are."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import datetime
+import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,20 @@ import msgspec
 
 from crawler import warc
 from crawler.config import CrawlConfig
-from crawler.errors import InputError, StoreError
+from crawler.errors import FolderError, InputError, StoreError
 from crawler.executors.processes import make_executor
 from crawler.pipeline import Pipeline
 from crawler.records import Outcome, Result
 from crawler.sources import Urls, open_urls
 from crawler.sources.base import Mark, Source
+from crawler.sources.recorded import RecordedSource
 from crawler.sources.text import TextSource
 from crawler.store.base import Store
+from crawler.store.database import open_reading, read_meta
 from crawler.store.disk import DiskStore
+from crawler.store.folder import CrawlFolder
+from crawler.store.identity import unseal
+from crawler.store.selection import Selection
 from crawler.version import __version__
 
 Watch = Callable[[Pipeline, list[Result]], bool]
@@ -32,9 +38,10 @@ Watch = Callable[[Pipeline, list[Result]], bool]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Summary:
-    """How a run ended. `outcomes` counts all final rows of the crawl, `recorded` those that this run added.
+    """How a run ended. `outcomes` counts all final rows of the crawl, `recorded` those that this run added or replaced.
 
-    `finished` is False when the run was stopped; the same command goes on. `elapsed_s` is this run's time.
+    `finished` is False when the run was stopped; the same command goes on. `elapsed_s` is this run's time. `repaired`
+    rows had lost their records, because the disk had spoiled the end of the archive: they were fetched again.
     """
 
     out: Path
@@ -42,6 +49,7 @@ class Summary:
     recorded: int
     elapsed_s: float
     finished: bool
+    repaired: int = 0
 
     @property
     def entries(self) -> int:
@@ -69,16 +77,62 @@ def run_job(
     store = DiskStore(out, identity=config.identity(), warcinfo=_warcinfo(config), restart=restart)
     try:
         source = open_urls(urls, store.folder.spool)
-        if store.mark is not None:
-            source.check(msgspec.convert(store.mark, Mark))
-        before = sum(store.counts().values())
-        finished = _record(source, store, config, watch)
+        finished = _is_finished(source, store) or _record(source, store, config, store.done(), watch)
         if finished and not sum(store.counts().values()):
             raise _no_url("Standard input" if source.name == "-" else source.name)
     finally:
         store.close()
-    counts = store.counts()
-    return Summary(out, counts, sum(counts.values()) - before, time.monotonic() - started, finished)
+    return _summary(store, started, finished)
+
+
+def run_retry(out: Path, config: CrawlConfig, selection: Selection, *, watch: Watch | None = None) -> Summary:
+    """Fetch the entries again whose rows `selection` names, or go on with the retry of them that was begun.
+
+    Each old row stands until its new one is committed. Where nothing matches, nothing is fetched (`recorded` is 0).
+    What is fetched and how is taken from the crawl: of `config` only the tuning counts, and the header fields whose
+    values are secret, so that the folder does not have them. Raises FolderError before anything is fetched, RunError
+    when the run itself fails.
+    """
+    started = time.monotonic()
+    config = _as_begun(out, config)
+    with contextlib.closing(DiskStore(out, identity=config.identity(), warcinfo=_warcinfo(config))) as store:
+        _refuse_requests(store.mark, out)
+        source = RecordedSource(str(out), store.pending(), store.retry(selection))
+        finished = not source.length or _record(source, store, config, (), watch)
+    return _summary(store, started, finished)
+
+
+def _is_finished(source: Source, store: DiskStore) -> bool:
+    """Whether the list is the one that this crawl has finished, and not a byte longer; raises InputError for another.
+
+    Then there is nothing to read again, however long it is: its hash has told.
+    """
+    if store.mark is None:
+        return False
+    mark = msgspec.convert(store.mark, Mark)
+    source.check(mark)
+    return store.finished and source.total_bytes == mark.offset
+
+
+def _summary(store: DiskStore, started: float, finished: bool) -> Summary:
+    elapsed_s = time.monotonic() - started
+    return Summary(store.folder.path, store.counts(), store.recorded, elapsed_s, finished, store.repaired)
+
+
+def _as_begun(out: Path, config: CrawlConfig) -> CrawlConfig:
+    """The configuration with the identity of the crawl in `out`; raises FolderError."""
+    with contextlib.closing(open_reading(CrawlFolder(out).database)) as connection:
+        sealed = json.loads(read_meta(connection)["identity"])
+    return msgspec.convert({**dataclasses.asdict(config), **unseal(sealed, config.header, out)}, CrawlConfig)
+
+
+def _refuse_requests(mark: Any, out: Path) -> None:
+    """Raise FolderError where a row is not all of its entry: a method, a header or a body may be missing."""
+    if mark is not None and not msgspec.convert(mark, Mark).plain:
+        raise FolderError(
+            f"{out} was crawled from Requests with a method, header fields or a body of their own, which are not kept; "
+            "fetch those that failed from your program, as a new crawl."
+        )
 
 
 def _warcinfo(config: CrawlConfig) -> Callable[[str], bytes]:
@@ -106,10 +160,10 @@ def _no_url(name: str) -> InputError:
     return InputError(f"{name} holds no URL; put one on each line.")
 
 
-def _record(source: Source, store: Store, config: CrawlConfig, watch: Watch | None) -> bool:
-    """Run the pipeline into the store; whether it came to its end."""
+def _record(source: Source, store: Store, config: CrawlConfig, done: Iterable[int], watch: Watch | None) -> bool:
+    """Run the pipeline into the store, for all entries but those that are `done`; whether it came to its end."""
     executor = make_executor(config, keep="row" if config.no_bodies else "archive")
-    pipeline = Pipeline(source, executor, config, store.key, store.done())
+    pipeline = Pipeline(source, executor, config, store.key, done)
     results = pipeline.run()
     try:
         for batch in results:

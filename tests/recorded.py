@@ -34,11 +34,11 @@ def member(payload: bytes, headers: Headers, status: int = 200) -> bytes:
 
 
 def result(seq: int, url: str, record: bytes = b"", **fields: Any) -> Result:
-    """A result of `url`, fetched with 200 unless `fields` say otherwise, its record behind another."""
+    """A result of `url`, fetched with 200 unless `fields` say otherwise, its record between two others."""
     first: dict[str, Any] = {"final_url": url, "host": "site.test", "outcome": "fetched", "status": 200}
     row = Row(seq=seq, source="a.txt", source_line=seq, url=url, **{**first, **fields})
-    before = gzip.compress(b"the request's record") if record else b""
-    return Result(row, before + record, record_at=len(before), record_length=len(record))
+    before, after = (gzip.compress(data) if record else b"" for data in (b"a redirect's record", b"the request's"))
+    return Result(row, before + record + after, record_at=len(before), record_length=len(record))
 
 
 def open_store(folder: Path, **settings: Any) -> DiskStore:

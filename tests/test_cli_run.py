@@ -224,6 +224,12 @@ class TestEveryKind:
         assert (0, ran.printed.splitlines()[0]) == (again.returncode, again.stdout.splitlines()[0])
         assert before == state()
 
+    def test_again_reads_nothing(self, ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The hash of a list tells that all of it is done: none of its entries is looked at again, however many."""
+        monkeypatch.setattr("crawler.job.Pipeline", None)
+
+        assert 0 == main([str(ran.out.parent / "urls.txt"), "--out", str(ran.out), "--quiet", *FLAGS])
+
     @pytest.mark.parametrize(
         "flags",
         [

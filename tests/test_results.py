@@ -70,7 +70,7 @@ class TestOpening:
         with contextlib.closing(open_store(out)) as store, open_crawl(out) as results:
             store.add(result(8, "http://site.test/8", member(b"eight", TEXT_HEADERS)))
             before = results.stats().entries
-            store.commit()
+            store.commit({"offset": 8})
 
             assert (7, 8, False) == (before, results.stats().entries, results.stats().finished)
             assert b"eight" == results.get("http://site.test/8").body

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gzip
 import itertools
+import json
 import os
 import sqlite3
 import tempfile
@@ -20,12 +22,14 @@ from crawler.errors import FolderError, StoreError
 from crawler.records import Outcome, Result, Row
 from crawler.store.archive import archive_files
 from crawler.store.base import Store
+from crawler.store.database import open_reading, read_meta
 from crawler.store.disk import DiskStore
 from crawler.store.group import GROUP_BYTES, GROUP_ROWS, GROUP_SECONDS, Group
-from crawler.store.identity import differences, seal
+from crawler.store.identity import differences, seal, unseal
 from crawler.store.memory import MemoryStore
+from crawler.store.selection import Selection
 
-INFO = b"<warcinfo>"
+INFO = gzip.compress(b"<warcinfo>", mtime=0)
 IDENTITY: dict[str, Any] = {
     "max_body": 100,
     "header": (("Accept", "text/html"), ("X-Api-Key", "s3cret")),
@@ -33,8 +37,19 @@ IDENTITY: dict[str, Any] = {
 }
 
 
-def result(seq: int, payload: bytes = b"", *, outcome: Outcome = "fetched", **fields: Any) -> Result:
-    """A result; its page's own record begins 2 bytes into the payload."""
+def members(page: bytes) -> tuple[bytes, bytes, bytes]:
+    """The records of a page as a worker makes them: a redirect's, its own, its request's; a gzip member each."""
+    first, own, request = (gzip.compress(data, mtime=0) for data in (b"<redirect>", page, b"<request>"))
+    return first, own, request
+
+
+def records(*pages: bytes) -> bytes:
+    """The records of these pages, one behind the other."""
+    return b"".join(b"".join(members(page)) for page in pages)
+
+
+def result(seq: int, page: bytes | None = None, *, outcome: Outcome = "fetched", **fields: Any) -> Result:
+    """A result, with a page's records or with none."""
     url = f"http://site.test/{seq}"
     row = Row(
         seq=seq,
@@ -46,7 +61,10 @@ def result(seq: int, payload: bytes = b"", *, outcome: Outcome = "fetched", **fi
         outcome=outcome,
         **fields,
     )
-    return Result(row, payload, record_at=2, record_length=len(payload) - 2) if payload else Result(row)
+    if page is None:
+        return Result(row)
+    first, own, _ = members(page)
+    return Result(row, records(page), record_at=len(first), record_length=len(own))
 
 
 def open_disk(folder: Path, **settings: Any) -> DiskStore:
@@ -62,12 +80,12 @@ def rows_of(folder: Path, columns: str = "seq") -> list[Any]:
 
 
 def record_of(folder: Path, seq: int) -> bytes:
-    """The bytes that a row points at."""
+    """The page that a row points at."""
     [(file, offset, length)] = [
         row[1:] for row in rows_of(folder, "seq, warc_file, warc_offset, warc_length") if row[0] == seq
     ]
     data = (folder / "warc" / str(file)).read_bytes()
-    return data[offset : offset + length]
+    return gzip.decompress(data[offset : offset + length])
 
 
 @pytest.fixture
@@ -133,6 +151,63 @@ class TestEveryStore:
         """A new store has no earlier run."""
         assert [] == list(store.done())
 
+    def test_a_retry_waits_for_what_it_names(self, store: Store) -> None:
+        """By error class, by status, by both (either will do); by neither, all that failed. Never what has no URL."""
+        store.add(result(1, status=200))
+        store.add(result(2, status=404))
+        store.add(result(3, status=503))
+        store.add(result(4, outcome="failed", error_class="dns"))
+        store.add(result(5, outcome="failed", error_class="incomplete", status=200))
+        store.add(result(6, outcome="denied", error_class="scheme"))
+        store.add(result(7, outcome="duplicate", duplicate_of=1))
+        store.add(result(8, outcome="invalid", error_class="invalid_url"))
+        store.commit()
+        named: dict[Selection, list[int]] = {
+            Selection(): [4, 5],
+            Selection(errors=frozenset({"dns", "scheme"})): [4, 6],
+            Selection(statuses=frozenset({(500, 599), (404, 404)})): [2, 3],
+            Selection(frozenset({"dns"}), frozenset({(200, 299)})): [1, 4, 5],
+            Selection(errors=frozenset({"invalid_url", "tls"})): [],
+        }
+
+        for selection, seqs in named.items():
+            assert (len(seqs), seqs) == (store.retry(selection), [row.seq for row in store.pending()])
+
+    @pytest.mark.parametrize("committed_between", [False, True])
+    def test_a_retry_replaces_a_row_once(self, store: Store, committed_between: bool) -> None:
+        """The old row stands until the commit, the first new one wins, and the counts are those of what stands."""
+        store.add(result(1, outcome="failed"))
+        store.add(result(2))
+        store.commit()
+        store.retry(Selection())
+        store.add(result(1, b"new"))
+        before = store.counts()["failed"], [row.outcome for row in store.pending()]
+        if committed_between:
+            store.commit()
+        store.add(result(1, b"later", outcome="denied"))
+        store.add(result(2, outcome="denied"))
+        store.commit()
+
+        assert (1, ["failed"]) == before
+        assert {"fetched": 2, "failed": 0, "denied": 0, "duplicate": 0, "invalid": 0} == store.counts()
+        assert (3, []) == (store.recorded, list(store.pending()))
+
+    def test_a_retry_goes_on_until_nothing_waits(self, store: Store) -> None:
+        """An equal selection goes on with what is left, and then begins anew; another one takes its place."""
+        dns, tls = Selection(errors=frozenset({"dns"})), Selection(errors=frozenset({"tls"}))
+        for seq in (1, 2):
+            store.add(result(seq, outcome="failed", error_class="dns"))
+        store.add(result(3, outcome="failed", error_class="tls"))
+        store.commit()
+        waiting = [store.retry(dns)]
+        for seq in (1, 2):
+            store.add(result(seq, outcome="failed", error_class="dns"))
+            store.commit()
+            waiting.append(store.retry(dns))
+        waiting += [store.retry(tls), store.retry(dns)]
+
+        assert [2, 1, 2, 1, 2] == waiting
+
     def test_closes_twice(self, store: Store) -> None:
         """Closing a closed store is harmless."""
         store.close()
@@ -142,14 +217,14 @@ class TestEveryStore:
 def test_memory_rows_point_at_their_records() -> None:
     """The fake fills the same columns: a row of it points at its own record, too."""
     store = MemoryStore()
-    store.add(result(1, b"..first"))
-    store.add(result(2, b"..second"))
+    store.add(result(1, b"first"))
+    store.add(result(2, b"second"))
     store.commit()
     row = store.rows[2]
 
     assert row.warc_offset is not None
     assert row.warc_length is not None
-    assert b"second" == store.archive[row.warc_offset : row.warc_offset + row.warc_length]
+    assert b"second" == gzip.decompress(store.archive[row.warc_offset : row.warc_offset + row.warc_length])
 
 
 class TestGroup:
@@ -158,8 +233,8 @@ class TestGroup:
         [
             ([result(seq) for seq in range(GROUP_ROWS)], True),
             ([result(seq) for seq in range(GROUP_ROWS - 1)], False),
-            ([result(1, bytes(GROUP_BYTES))], True),
-            ([result(1, bytes(GROUP_BYTES - 1))], False),
+            ([Result(result(1).row, bytes(GROUP_BYTES))], True),
+            ([Result(result(1).row, bytes(GROUP_BYTES - 1))], False),
         ],
         ids=["rows", "fewer rows", "bytes", "fewer bytes"],
     )
@@ -177,14 +252,14 @@ class TestDisk:
     def test_rows_point_at_their_records(self, out: Path) -> None:
         """A row names file, offset and length of its own record; without a payload they are NULL."""
         with contextlib.closing(open_disk(out)) as store:
-            store.add(result(1, b"..first"))
+            store.add(result(1, b"first"))
             store.add(result(2))
-            store.add(result(3, b"..third"))
+            store.add(result(3, b"third"))
             store.commit()
 
         assert (b"first", b"third") == (record_of(out, 1), record_of(out, 3))
         assert [(None, None, None)] == rows_of(out, "warc_file, warc_offset, warc_length")[1:2]
-        assert INFO + b"..first..third" == (out / "warc" / "00001.warc.gz").read_bytes()
+        assert INFO + records(b"first", b"third") == (out / "warc" / "00001.warc.gz").read_bytes()
 
     def test_columns_are_the_fields_of_a_row(self, out: Path) -> None:
         """`pages` has the fields of `Row`, in their order, with `seq` as its key."""
@@ -218,12 +293,12 @@ class TestDisk:
 
         monkeypatch.setattr(os, "fdatasync", observed)
         with contextlib.closing(open_disk(out)) as store:
-            store.add(result(1, b"..one"))
+            store.add(result(1, b"one"))
             store.commit()
-            store.add(result(2, b"..two"))
+            store.add(result(2, b"two"))
             store.commit()
 
-            assert [(INFO + b"..one", []), (INFO + b"..one..two", [1])] == seen
+            assert [(INFO + records(b"one"), []), (INFO + records(b"one", b"two"), [1])] == seen
             assert [1, 2] == rows_of(out)
 
     def test_new_file_survives_power_loss(self, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +312,7 @@ class TestDisk:
 
         with contextlib.closing(open_disk(out)) as store:
             monkeypatch.setattr(os, "fsync", observed)
-            store.add(result(1, b"..one"))
+            store.add(result(1, b"one"))
             store.commit()
 
         assert ["out", "warc"] == synced
@@ -254,17 +329,17 @@ class TestDisk:
         monkeypatch.setattr(os, "write", observed)
         with contextlib.closing(open_disk(out)) as store:
             for seq in range(1, 101):
-                store.add(result(seq, b"..record"))
+                store.add(result(seq, b"record"))
             store.commit()
 
-        assert [len(INFO) + 100 * len(b"..record")] == writes
+        assert [len(INFO) + 100 * len(records(b"record"))] == writes
 
     def test_short_writes_go_on(self, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A write that takes only a part of the bytes (write(2)) is followed by one for the rest."""
         write = os.write
         monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
         with contextlib.closing(open_disk(out)) as store:
-            store.add(result(1, b"..a long record"))
+            store.add(result(1, b"a long record"))
             store.commit()
 
         assert b"a long record" == record_of(out, 1)
@@ -277,14 +352,15 @@ class TestDisk:
             names.append(name)
             return INFO
 
-        with contextlib.closing(open_disk(out, warcinfo=warcinfo, file_bytes=30)) as store:
+        room = len(INFO) + 2 * len(records(b"ten bytes")) - 1
+        with contextlib.closing(open_disk(out, warcinfo=warcinfo, file_bytes=room)) as store:
             for seq in (1, 2, 3):
-                store.add(result(seq, b"..ten bytes"))
+                store.add(result(seq, b"ten bytes"))
             store.commit()
-        with contextlib.closing(open_disk(out, warcinfo=warcinfo, file_bytes=30)) as store:
-            store.add(result(4, b"..more bytes than a whole file may have"))
+        with contextlib.closing(open_disk(out, warcinfo=warcinfo, file_bytes=room)) as store:
+            store.add(result(4, b"more bytes than a whole file may have"))
             store.commit()
-            store.add(result(5, b"..five"))
+            store.add(result(5, b"five"))
             store.commit()
 
         assert ["00001.warc.gz", "00002.warc.gz", "00003.warc.gz", "00004.warc.gz"] == names
@@ -298,23 +374,23 @@ class TestDisk:
         """A second run goes on in the file of the first, knows its rows, its key and its mark."""
         with contextlib.closing(open_disk(out)) as store:
             key = store.key
-            store.add(result(1, b"..one"))
+            store.add(result(1, b"one"))
             store.commit([1, "mark"])
         with contextlib.closing(open_disk(out)) as store:
             assert (key, [1, "mark"], [1], 1) == (
                 store.key, store.mark, list(store.done()), store.counts()["fetched"]
             )  # fmt: skip
-            store.add(result(1, b"..again"))
-            store.add(result(2, b"..two"))
+            store.add(result(1, b"again"))
+            store.add(result(2, b"two"))
             store.commit()
 
-        assert INFO + b"..one..two" == (out / "warc" / "00001.warc.gz").read_bytes()
+        assert INFO + records(b"one", b"two") == (out / "warc" / "00001.warc.gz").read_bytes()
         assert (b"one", b"two") == (record_of(out, 1), record_of(out, 2))
 
     def test_recovery_cuts_what_was_not_committed(self, out: Path) -> None:
         """At start the archive goes back to its committed end: a torn tail and later files are gone."""
         with contextlib.closing(open_disk(out)) as store:
-            store.add(result(1, b"..one"))
+            store.add(result(1, b"one"))
             store.commit()
         first = out / "warc" / "00001.warc.gz"
         committed = first.read_bytes()
@@ -332,27 +408,26 @@ class TestDisk:
         (out / "warc").mkdir()
         (out / "warc" / "00001.warc.gz").write_bytes(b"uncommitted")
         with contextlib.closing(open_disk(out)) as store:
-            store.add(result(1, b"..one"))
+            store.add(result(1, b"one"))
             store.commit()
 
-        assert INFO + b"..one" == (out / "warc" / "00001.warc.gz").read_bytes()
+        assert INFO + records(b"one") == (out / "warc" / "00001.warc.gz").read_bytes()
 
-    @pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"short")], ids=["gone", "short"])
-    def test_damaged_archive_is_refused(self, out: Path, harm: Callable[[Path], object]) -> None:
-        """An archive that is shorter than what was committed is not written on."""
+    def test_a_lost_archive_is_refused(self, out: Path) -> None:
+        """A crawl whose last archive file is gone is not written on: that was no disk's doing."""
         with contextlib.closing(open_disk(out)) as store:
-            store.add(result(1, b"..one"))
+            store.add(result(1, b"one"))
             store.commit()
-        harm(out / "warc" / "00001.warc.gz")
+        (out / "warc" / "00001.warc.gz").unlink()
 
-        with pytest.raises(FolderError, match=r"00001\.warc\.gz should hold 15 bytes"):
+        with pytest.raises(FolderError, match=r"00001\.warc\.gz should hold \d+ bytes and is missing"):
             open_disk(out)
         open_disk(out, restart=True).close()
 
     def test_close_does_not_commit(self, out: Path) -> None:
         """What was added and not committed never happened."""
         with contextlib.closing(open_disk(out)) as store:
-            store.add(result(1, b"..one"))
+            store.add(result(1, b"one"))
 
         assert [] == rows_of(out)
         assert not (out / "warc").exists()
@@ -380,6 +455,39 @@ class TestDisk:
             assert ("first", 1) == (store.mark, store.counts()["fetched"])
         with contextlib.closing(open_disk(out)) as store:
             assert ("first", [1]) == (store.mark, list(store.done()))
+
+    def test_a_commit_without_a_mark_reads_no_input(self, out: Path) -> None:
+        """Whether the crawl is finished, and how far its input was read, only a commit with a mark changes."""
+        for finished in (True, False):
+            with contextlib.closing(open_disk(out)) as store:
+                store.commit("mark", finished=finished)
+                store.commit(finished=not finished)
+            with contextlib.closing(open_reading(out / "crawl.db")) as reader:
+                meta = read_meta(reader)
+            assert ('"mark"', finished) == (meta["mark"], json.loads(meta["finished"]))
+
+    def test_a_retry_outlives_its_run(self, out: Path) -> None:
+        """What waits to be replaced, and for which selection, is on the disk from the moment that a retry begins."""
+        with contextlib.closing(open_disk(out)) as store:
+            for seq in range(1, 2_501):
+                store.add(result(seq, b"old", outcome="failed"))
+            store.commit()
+            store.retry(Selection())
+            store.add(result(7, b"new", outcome="failed"))
+            store.commit()
+        with contextlib.closing(open_disk(out)) as store:
+            assert 2_499 == store.retry(Selection())
+            assert [seq for seq in range(1, 2_501) if seq != 7] == [row.seq for row in store.pending()]
+            assert 2_500 == len(list(store.done()))
+        assert (b"old", b"new") == (record_of(out, 6), record_of(out, 7))
+
+    def test_a_folder_from_before_there_were_retries(self, out: Path) -> None:
+        """A crawl without the table gets it when it is opened."""
+        open_disk(out).close()
+        with contextlib.closing(sqlite3.connect(out / "crawl.db")) as connection:
+            connection.execute("DROP TABLE retries")
+        with contextlib.closing(open_disk(out)) as store:
+            assert 0 == store.retry(Selection())
 
     def test_text_without_utf8_is_recorded(self, out: Path) -> None:
         """A lone surrogate costs its row one escape, not the group its commit."""
@@ -417,7 +525,7 @@ class TestDisk:
 _STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("add"), st.integers(1, 12), st.binary(max_size=12)),
-        st.tuples(st.sampled_from(["commit", "die"]), st.just(0), st.binary(max_size=40)),
+        st.tuples(st.sampled_from(["commit", "die", "retry"]), st.just(0), st.binary(max_size=40)),
     ),
     max_size=30,
 )
@@ -426,22 +534,27 @@ _STEPS = st.lists(
 @given(_STEPS)
 @settings(deadline=None)
 def test_what_was_committed_stays_whatever_happens(steps: list[tuple[str, int, bytes]]) -> None:
-    """After any adds, commits and sudden ends, committed rows have their bytes, and no other row is there."""
+    """After any adds, commits, retries and sudden ends, committed rows have their bytes, and no other row is there."""
     with tempfile.TemporaryDirectory() as name:
-        out, final, group = Path(name), dict[int, bytes](), dict[int, bytes]()
-        store = open_disk(out, file_bytes=40)
+        out, final, group, waiting = Path(name), dict[int, bytes](), dict[int, bytes](), set[int]()
+        store = open_disk(out, file_bytes=200)
         for step, seq, data in [*steps, ("die", 0, b"")]:
             if step == "add":
-                store.add(result(seq, b".." + data))
+                store.add(result(seq, data, outcome="failed"))
                 group.setdefault(seq, data)
             elif step == "commit":
                 store.commit()
-                final, group = {**group, **final}, {}
+                final |= {seq: data for seq, data in group.items() if seq not in final or seq in waiting}
+                waiting, group = waiting - group.keys(), {}
+            elif step == "retry":
+                waiting = waiting or set(final)
+                assert len(waiting) == store.retry(Selection())
             else:
                 store.close()
                 for path in archive_files(out / "warc")[-1:]:
                     path.write_bytes(path.read_bytes() + data)
-                store, group = open_disk(out, file_bytes=40), {}
+                store, group = open_disk(out, file_bytes=200), {}
+        assert (waiting, len(final)) == ({row.seq for row in store.pending()}, store.counts()["failed"])
         store.close()
 
         assert final == {seq: record_of(out, seq) for seq in rows_of(out)}
@@ -462,21 +575,21 @@ class TestLimits:
     ) -> None:
         """A StoreError names the limit and how to go on; no row is final; a later commit says it again."""
         with contextlib.closing(open_disk(out)) as store:
-            store.add(result(1, b"..one"))
+            store.add(result(1, b"one"))
             store.commit("first")
             with monkeypatch.context() as patch:
                 patch.setattr(os, call, _failing(code))
-                store.add(result(2, b"..two"))
+                store.add(result(2, b"two"))
                 with pytest.raises(StoreError, match=words) as caught:
                     store.commit("second")
-            store.add(result(3, b"..three"))
+            store.add(result(3, b"three"))
             with pytest.raises(StoreError, match=words):
                 store.commit("third")
 
         assert "run the same command again" in str(caught.value)
         with contextlib.closing(open_disk(out)) as store:
             assert ("first", [1]) == (store.mark, list(store.done()))
-            store.add(result(2, b"..two"))
+            store.add(result(2, b"two"))
             store.commit()
         assert (b"one", b"two") == (record_of(out, 1), record_of(out, 2))
 
@@ -566,7 +679,7 @@ class TestFolder:
         """`restart` deletes database, archive and spool; other files in the folder stay."""
         with contextlib.closing(open_disk(out)) as store:
             key = store.key
-            store.add(result(1, b"..one"))
+            store.add(result(1, b"one"))
             store.commit("mark")
         others = [out / "report.html", out / "warc" / "notes.txt", out / "warc" / "mine.warc.gz"]
         for path in others:
@@ -622,6 +735,17 @@ class TestIdentity:
         written = b"".join(path.read_bytes() for path in out.rglob("*") if path.is_file())
         assert b"s3cret" not in written
         assert b"0ther-secret" not in written
+
+    def test_an_identity_comes_back_with_its_secrets(self) -> None:
+        """Public values are known, secrets are taken from what is given again, under whatever case of their name."""
+        sealed = seal(IDENTITY, b"k" * 16)
+        identity = unseal(sealed, (("x-api-key", "s3cret"),), Path("out"))
+        more = unseal(sealed, (("X-Api-Key", "s3cret"), ("Accept", "*/*"), ("Via", "x")), Path("out"))
+
+        assert IDENTITY == identity
+        assert {**IDENTITY, "header": (("Accept", "*/*"), ("X-Api-Key", "s3cret"), ("Via", "x"))} == more
+        with pytest.raises(FolderError, match=r"out was crawled with a header field X-Api-Key.*give it again with --h"):
+            unseal(sealed, (("Accept", "text/html"),), Path("out"))
 
     @given(st.text(min_size=1), st.text(min_size=1))
     def test_a_seal_tells_secrets_apart(self, one: str, other: str) -> None:

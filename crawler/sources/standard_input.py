@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from crawler.durable import sync_folder
 from crawler.errors import InputError, StoreError
 from crawler.records import Entry
 from crawler.sources.base import Mark
@@ -105,6 +106,7 @@ class StandardInput:
 def _open_spool(path: Path) -> BinaryIO:
     try:
         spool = path.open("a+b", buffering=0)
+        sync_folder(path.parent)
         spool.seek(0)
     except OSError as error:
         raise StoreError(f"{path} cannot be opened ({error.strerror}); make its folder writable.") from error

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from crawler.durable import make_folder, sync_folder
 from crawler.errors import FolderError
 
 FILE_BYTES = 10**9
@@ -34,6 +35,8 @@ class Archive:
         self._new_file = False
         self.file: str | None = None
         self.length = 0
+        self.tail = 0
+        """Where in the file the last `data` begins that was appended."""
 
     def append(self, data: bytes) -> tuple[str, int]:
         """Append finished records; returns the file's name and the offset of `data` in it, in bytes.
@@ -45,7 +48,7 @@ class Archive:
         elif self.length + len(data) > self._limit_bytes:
             self._rotate()
         assert self.file is not None
-        offset = self.length
+        offset = self.tail = self.length
         self._put(data)
         return self.file, offset
 
@@ -56,8 +59,13 @@ class Archive:
             os.fdatasync(self._descriptor)
             self._unsynced = False
         if self._new_file:
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
             self._new_file = False
+
+    def before(self, file: str) -> tuple[str | None, int]:
+        """The file before `file` and its length in bytes, as for `cut`; None and 0 where there is none."""
+        earlier = [path for path in archive_files(self._folder) if _number(path.name) < _number(file)]
+        return (earlier[-1].name, earlier[-1].stat().st_size) if earlier else (None, 0)
 
     def cut(self, file: str | None, length: int) -> None:
         """Go back to the committed state: `file` is the last one and `length` bytes long (None: no file).
@@ -70,8 +78,8 @@ class Archive:
         if file is not None:
             _truncate(self._folder / file, length)
         if self._folder.is_dir():
-            _sync_folder(self._folder)
-        self.file, self.length = file, length
+            sync_folder(self._folder)
+        self.file, self.length, self.tail = file, length, length
 
     def close(self) -> None:
         """Close the file; what waits is dropped."""
@@ -89,12 +97,10 @@ class Archive:
 
     def _begin(self) -> None:
         name = f"{_number(self.file) + 1:05d}.warc.gz"
-        if not self._folder.is_dir():
-            self._folder.mkdir()
-            _sync_folder(self._folder.parent)
+        make_folder(self._folder)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._descriptor = os.open(self._folder / name, flags, 0o666)
-        self.file, self.length, self._new_file = name, 0, True
+        self.file, self.length, self.tail, self._new_file = name, 0, 0, True
         self._put(self._warcinfo(name))
 
     def _rotate(self) -> None:
@@ -142,12 +148,3 @@ def _truncate(path: Path, length: int) -> None:
         with path.open("r+b") as file:
             file.truncate(length)
             os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the folder's entries survive a power loss (fsync(2): a file's own fsync does not)."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,7 +2,8 @@
 
 `meta` holds: schema_version, software_version, created_at (UTC), identity (JSON), mark (JSON of the input
 mark), counts (JSON, by outcome), finished (JSON), key (hex), warc_file and warc_length (the archive's
-committed end).
+committed end), warc_tail (where in it the last page's records begin), retry (JSON of the last retry's
+selection). Table `retries` holds the seqs of the rows that still wait to be replaced by that retry.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_type_hints
 
 from crawler.errors import FolderError
-from crawler.records import Row
+from crawler.records import OUTCOMES, Outcome, Row
+from crawler.store.repair import Recorded
+from crawler.store.selection import Selection
 
 SCHEMA_VERSION = "1"
 COLUMNS: tuple[str, ...] = Row.__struct_fields__
@@ -51,18 +54,55 @@ class Database:
         row = self._connection.execute("SELECT coalesce(max(seq), 0) FROM pages").fetchone()
         return int(row[0])
 
-    def recorded(self, seqs: Iterable[int]) -> set[int]:
-        """Those of `seqs` that have their row already."""
-        query = "SELECT seq FROM pages WHERE seq IN (SELECT value FROM json_each(?))"
-        return {seq for (seq,) in self._connection.execute(query, (json.dumps(list(seqs)),))}
+    def make_retries(self) -> None:
+        """Make the table `retries`, where the crawl is older than that."""
+        self._connection.execute("CREATE TABLE IF NOT EXISTS retries (seq INTEGER PRIMARY KEY)")
+
+    def begin_retry(self, selection: Selection) -> None:
+        """Let the rows that `selection` names wait to be replaced, and no others; in one transaction."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM retries")
+            self._connection.execute(_SELECT, {"selection": selection.text, "everything": selection.everything})
+            self._put_meta({"retry": selection.text})
+
+    def pending(self) -> int:
+        """How many rows wait to be replaced."""
+        row = self._connection.execute("SELECT count(*) FROM retries JOIN pages USING (seq)").fetchone()
+        return int(row[0])
+
+    def recorded(self, seqs: Iterable[int]) -> dict[int, tuple[Outcome, bool]]:
+        """Of those of `seqs` that have their row already: its outcome, and whether it waits to be replaced."""
+        found = self._connection.execute(_RECORDED, (json.dumps(list(seqs)),))
+        return {seq: (outcome, bool(waits)) for seq, outcome, waits in found}
 
     def commit(self, rows: Sequence[tuple[Any, ...]], meta: Mapping[str, str]) -> None:
-        """Insert rows and set `meta` in one transaction; returns when it is on the disk."""
+        """Write rows, in place of those of the same seq, and `meta` in one transaction; returns when it is on the disk.
+
+        What was written waits no longer to be replaced.
+        """
         try:
             self._write(rows, meta)
         except UnicodeEncodeError:
             # A lone surrogate has no UTF-8, and one page's odd text must not cost the others.
             self._write([tuple(map(_encodable, row)) for row in rows], meta)
+
+    def records_of(self, file: str) -> Iterator[Recorded]:
+        """Where the records of the rows in an archive file lie, the latest first."""
+        return (Recorded(*found) for found in self._connection.execute(_RECORDS, (file,)))
+
+    def unrecord(self, file: str, end: int, meta: Mapping[str, str]) -> int:
+        """Delete the rows whose records lie behind byte `end` of an archive file, and set `meta`; how many they were.
+
+        The crawl is then not finished any more, and `counts` in `meta` say what is left.
+        """
+        with self._transaction():
+            deleted = self._connection.execute(
+                "DELETE FROM pages WHERE warc_file = ? AND warc_offset >= ?", (file, end)
+            )
+            found = self._connection.execute("SELECT outcome, count(*) FROM pages GROUP BY outcome").fetchall()
+            counts = json.dumps(dict.fromkeys(OUTCOMES, 0) | dict(found))
+            self._put_meta({**meta, "counts": counts, "finished": "false"})
+        return deleted.rowcount
 
     def drop_indexes(self) -> None:
         """Drop the indexes by URL: kept live, they make an insertion several times slower."""
@@ -82,6 +122,7 @@ class Database:
     def _write(self, rows: Sequence[tuple[Any, ...]], meta: Mapping[str, str]) -> None:
         with self._transaction():
             self._connection.executemany(_INSERT, rows)
+            self._connection.executemany("DELETE FROM retries WHERE seq = ?", ((row[_SEQ],) for row in rows))
             self._put_meta(meta)
 
     def _put_meta(self, meta: Mapping[str, str]) -> None:
@@ -163,4 +204,16 @@ def _encodable(value: Any) -> Any:
 
 
 _MARKS = ", ".join("?" * len(COLUMNS))
-_INSERT = f"INSERT OR IGNORE INTO pages VALUES ({_MARKS})"  # noqa: S608 - question marks are no injection
+_INSERT = f"INSERT OR REPLACE INTO pages VALUES ({_MARKS})"  # noqa: S608 - question marks are no injection
+_SEQ = COLUMNS.index("seq")
+_RECORDED = """SELECT pages.seq, outcome, retries.seq IS NOT NULL
+    FROM pages LEFT JOIN retries ON retries.seq = pages.seq WHERE pages.seq IN (SELECT value FROM json_each(?))"""
+# A response and its request; where no answer came in the end, those of each redirect on the way.
+_RECORDS = """SELECT warc_offset, CASE WHEN warc_length > 0 THEN 2 ELSE 2 * json_array_length(redirects) END
+    FROM pages WHERE warc_file = ? ORDER BY warc_offset DESC"""
+# What `Selection.matches` says, in SQL.
+_SELECT = """INSERT INTO retries SELECT seq FROM pages WHERE outcome NOT IN ('duplicate', 'invalid') AND (
+    error_class IN (SELECT value FROM json_each(:selection, '$.errors'))
+    OR EXISTS (SELECT 1 FROM json_each(:selection, '$.statuses')
+        WHERE status BETWEEN json_extract(value, '$[0]') AND json_extract(value, '$[1]'))
+    OR (:everything AND outcome = 'failed'))"""

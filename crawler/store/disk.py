@@ -13,16 +13,22 @@ from typing import Any
 import msgspec
 
 from crawler.errors import FolderError, StoreError
-from crawler.records import OUTCOMES, Outcome, Result
+from crawler.records import OUTCOMES, Outcome, Result, Row
 from crawler.store.archive import FILE_BYTES, Archive
 from crawler.store.database import COLUMNS, SCHEMA_VERSION, Database, kind_of, open_reading
 from crawler.store.folder import CrawlFolder
 from crawler.store.group import Group
 from crawler.store.identity import differences, seal
 from crawler.store.limits import writing
+from crawler.store.repair import is_whole, whole_end
+from crawler.store.selection import Selection
 from crawler.version import __version__
 
 _DONE_ROWS = 10_000
+_PENDING_ROWS = 1_000
+_PENDING = f"""SELECT {", ".join(COLUMNS)} FROM retries CROSS JOIN pages USING (seq)
+    WHERE seq > ? ORDER BY seq LIMIT ?"""  # noqa: S608 - the names of a struct's fields
+_SEQ = COLUMNS.index("seq")
 _OUTCOME = COLUMNS.index("outcome")
 
 
@@ -47,6 +53,9 @@ class DiskStore:
         self._archive = Archive(self.folder.warc, warcinfo=warcinfo, limit_bytes=file_bytes)
         self._group = Group()
         self._broken: StoreError | None = None
+        self.recorded = 0
+        self.repaired = 0
+        """How many rows lost their records, and were deleted, because the archive's end was damaged."""
         with contextlib.ExitStack() as undo:
             undo.callback(self.folder.release)
             self.folder.claim()
@@ -68,6 +77,11 @@ class DiskStore:
         """See `Store.mark`."""
         return json.loads(self._meta["mark"])
 
+    @property
+    def finished(self) -> bool:
+        """Whether every entry of the input up to `mark` had its row when that was committed."""
+        return bool(json.loads(self._meta["finished"]))
+
     def done(self) -> Iterator[int]:
         """See `Store.done`. The iterator has a connection of its own, so it may run in another thread."""
         # A batch at a time: one long read would keep the write-ahead log from ever being emptied.
@@ -78,6 +92,22 @@ class DiskStore:
                 batch = connection.execute(query, (last, self._done_until, _DONE_ROWS)).fetchall()
                 for (last,) in batch:
                     yield last
+
+    def retry(self, selection: Selection) -> int:
+        """See `Store.retry`. It is on the disk when this returns: only then the first row may be replaced."""
+        with writing(self.folder.path):
+            if not self._database.pending() or self._meta.get("retry") != selection.text:
+                self._database.begin_retry(selection)
+                self._meta["retry"] = selection.text
+            return self._database.pending()
+
+    def pending(self) -> Iterator[Row]:
+        """See `Store.pending`. The iterator has a connection of its own, so it may run in another thread."""
+        last = 0
+        with contextlib.closing(open_reading(self.folder.database)) as connection:
+            while rows := connection.execute(_PENDING, (last, _PENDING_ROWS)).fetchall():
+                yield from (Row(*values) for values in rows)
+                last = rows[-1][_SEQ]
 
     def add(self, result: Result) -> None:
         """See `Store.add`."""
@@ -98,9 +128,10 @@ class DiskStore:
         try:
             with writing(self.folder.path):
                 # 1. The archive's bytes, 2. on the disk, 3. then the rows that point at them.
-                rows = self._append(self._group.take())
+                results, replaced = self._wanted(self._group.take())
+                rows = self._append(results)
                 self._archive.sync()
-                self._commit(rows, mark, finished)
+                self._commit(rows, replaced, mark, finished)
         except StoreError as error:
             self._broken = error
             raise
@@ -126,10 +157,24 @@ class DiskStore:
             self._database.create(_first_meta(identity))
         self._meta = self._database.meta()
         self._refuse_another(identity)
+        self._archive.cut(*self._committed_end())
         self._counts: dict[Outcome, int] = json.loads(self._meta["counts"])
         self._done_until = self._database.last_seq()
-        self._archive.cut(self._meta["warc_file"] or None, int(self._meta["warc_length"]))
+        self._database.make_retries()
         self._database.drop_indexes()
+
+    def _committed_end(self) -> tuple[str | None, int]:
+        """The archive's last file and its length, as committed; or to where it is whole, if the disk broke its word."""
+        file, length = self._meta["warc_file"], int(self._meta["warc_length"])
+        path = self.folder.warc / file
+        if not file or not path.is_file() or is_whole(path, int(self._meta.get("warc_tail", length)), length):
+            return file or None, length
+        end = whole_end(path, self._database.records_of(file))
+        left = (file, end) if end else self._archive.before(file)
+        meta = {"warc_file": left[0] or "", "warc_length": str(left[1]), "warc_tail": str(left[1])}
+        self.repaired = self._database.unrecord(file, end, meta)
+        self._meta = self._database.meta()
+        return left
 
     def _refuse_another(self, identity: Mapping[str, Any]) -> None:
         path, version = self.folder.path, self._meta["schema_version"]
@@ -145,13 +190,16 @@ class DiskStore:
                 "give the same ones, or choose another --out, or empty it with --restart."
             )
 
-    def _append(self, results: dict[int, Result]) -> list[tuple[Any, ...]]:
-        """The archive takes the payloads of those results that are new; returns their rows, complete."""
-        known = self._database.recorded(results) if results else set()
+    def _wanted(self, results: dict[int, Result]) -> tuple[list[Result], list[Outcome]]:
+        """The results that are new, or replace a row that waits for it; and the outcomes of the rows replaced."""
+        known = self._database.recorded(results) if results else {}
+        wanted = [result for seq, result in results.items() if seq not in known or known[seq][1]]
+        return wanted, [outcome for outcome, waits in known.values() if waits]
+
+    def _append(self, results: list[Result]) -> list[tuple[Any, ...]]:
+        """The archive takes the results' payloads; returns their rows, complete."""
         rows = []
-        for seq, result in results.items():
-            if seq in known:
-                continue
+        for result in results:
             values = msgspec.structs.astuple(result.row)
             if result.payload:
                 file, offset = self._archive.append(result.payload)
@@ -159,20 +207,24 @@ class DiskStore:
             rows.append(values)
         return rows
 
-    def _commit(self, rows: list[tuple[Any, ...]], mark: Any, finished: bool) -> None:
+    def _commit(self, rows: list[tuple[Any, ...]], replaced: list[Outcome], mark: Any, finished: bool) -> None:
         counts = dict(self._counts)
         for row in rows:
             counts[row[_OUTCOME]] += 1
+        for outcome in replaced:
+            counts[outcome] -= 1
         meta = {
             "counts": json.dumps(counts),
-            "finished": json.dumps(finished),
-            "mark": self._meta["mark"] if mark is None else json.dumps(mark),
             "warc_file": self._archive.file or "",
             "warc_length": str(self._archive.length),
+            "warc_tail": str(self._archive.tail),
         }
+        if mark is not None:
+            meta |= {"mark": json.dumps(mark), "finished": json.dumps(finished)}
         self._database.commit(rows, meta)
         self._meta |= meta
         self._counts = counts
+        self.recorded += len(rows)
 
 
 def _first_meta(identity: Mapping[str, Any]) -> dict[str, str]:
@@ -188,4 +240,5 @@ def _first_meta(identity: Mapping[str, Any]) -> dict[str, str]:
         "finished": "false",
         "warc_file": "",
         "warc_length": "0",
+        "warc_tail": "0",
     }

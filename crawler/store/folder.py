@@ -8,6 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
+from crawler.durable import make_folder
 from crawler.errors import FolderError
 from crawler.store.archive import archive_files
 from crawler.store.database import kind_of
@@ -27,7 +28,7 @@ class CrawlFolder:
     def claim(self) -> None:
         """Make DIR with its parents and lock it; raises FolderError where it is not ours to write."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
             self._refuse_strangers()
             if not self.lock():
                 raise FolderError(
