@@ -6,6 +6,8 @@ its own, whose first act that is.
 
 from gevent import monkey
 
+from crawler import sentinel  # noqa: F401 - before the patch: it must keep the system's own threads
+
 monkey.patch_all()
 
 from crawler.worker import main  # noqa: E402 - after the patch, which is the point

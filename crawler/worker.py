@@ -7,6 +7,7 @@ to the whole group (the parent decides) and takes the end of its input for the e
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import os
@@ -17,14 +18,19 @@ import time
 from collections.abc import Callable
 from types import ModuleType
 
-from crawler import engines
+import msgspec
+
+from crawler import descriptors, engines
 from crawler.addresses import AddressRule
 from crawler.chunks import home_of
+from crawler.config import CrawlConfig
 from crawler.encoders import make_encoder
 from crawler.flights import Flights
 from crawler.flow import FlowRules
 from crawler.frontier import Frontier, Known
+from crawler.sentinel import watch_parent
 from crawler.session import Session
+from crawler.throttle import Throttle
 from crawler.usage import usage
 from crawler.wire import PARENTS_SIGNALS, Settings, read_first
 
@@ -47,12 +53,26 @@ def serve(
     engine = load(settings.config.engine)
     driver = importlib.import_module(f"crawler.drivers.{engine.DRIVER}")
     flights = Flights(record) if record is not None else None
+    config, shortage = _fitted(settings.config, engine)
+    settings = msgspec.structs.replace(settings, config=config)
+    throttle = Throttle(config.conc, shortage)
     driver.drive(
-        functools.partial(make_session, settings, engine.NAME, flights), engine, settings.config, (read_fd, write_fd)
+        functools.partial(make_session, settings, engine.NAME, flights, throttle), engine, config, (read_fd, write_fd)
     )
 
 
-def make_session(settings: Settings, engine: str, flights: Flights | None, known: Known) -> Session:
+def _fitted(config: CrawlConfig, engine: ModuleType) -> tuple[CrawlConfig, str | None]:
+    """The configuration with as many in flight as there are descriptors for, and what to say where that is fewer."""
+    blocks = engine.DRIVER != "tasks"  # then the watchdog has a duplicate of each connection
+    at_once = engine.threads(config.conc) if blocks else config.conc
+    room = descriptors.exchanges(2 if blocks else 1)
+    if at_once <= room:
+        return config, None
+    shortage = f"ulimit -n of {descriptors.limit()} allows {room} of --conc {config.conc} at once"
+    return dataclasses.replace(config, conc=room), shortage
+
+
+def make_session(settings: Settings, engine: str, flights: Flights | None, throttle: Throttle, known: Known) -> Session:
     """The session that these settings ask for; `known` is what the resolver has cached."""
     config = settings.config
 
@@ -68,7 +88,7 @@ def make_session(settings: Settings, engine: str, flights: Flights | None, known
         chance=random.random,
         keep_decoded=settings.keep == "page",
     )
-    frontier = Frontier(rules, known, in_hand_most=_IN_HAND * config.conc)
+    frontier = Frontier(rules, known, _IN_HAND * config.conc, throttle)
     encode = make_encoder(settings.keep, config, worker=settings.worker, engine=engine)
     return Session(frontier, encode, config.conc, config.chunk_size, usage, flights)
 
@@ -79,6 +99,8 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENTS_SIGNALS)
     read_fd, write_fd, record = (int(argument) for argument in sys.argv[1:4])
+    watch_parent(read_fd)
+    descriptors.raise_limit()
     serve(read_fd, write_fd, record)
     sys.stderr.flush()
     os._exit(0)  # every frame is written; threads that still wait for a slow site must not hold up the end

@@ -10,13 +10,13 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "crawler"
 
 FLOORS = [
-    {"records", "errors", "config", "headers", "escape", "usage", "version", "invocation"},
+    {"records", "errors", "config", "headers", "escape", "usage", "version", "invocation", "durable", "descriptors"},
     {
         "urls", "dedupe", "chunks", "politeness", "addresses", "flow", "body", "codings", "charset", "cookies",
-        "exchange", "frontier", "intake", "warc", "encoders", "quarantine",
+        "exchange", "frontier", "intake", "warc", "encoders", "quarantine", "throttle",
     },
-    {"sources", "engines", "resolver", "wire", "store", "feed", "ordering", "page", "stats"},
-    {"flights", "session", "drivers", "worker", "greenworker", "executors"},
+    {"sources", "engines", "resolver", "wire", "store", "feed", "ordering", "page", "stats", "shortage"},
+    {"flights", "sentinel", "session", "drivers", "worker", "greenworker", "executors"},
     {"pipeline", "results", "job"},
     {"api", "cli", "progress", "display", "load", "bottleneck", "tally", "demo", "__init__", "__main__"},
 ]  # fmt: skip
