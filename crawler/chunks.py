@@ -69,10 +69,10 @@ class Router:
             while queue and credit(worker) > 0 and (paused or len(queue) >= self._chunk_size):
                 yield worker, self._cut(queue)
 
-    def single(self, state: FlowState) -> Chunk:
-        """A chunk of one entry that is not from the queues."""
+    def chunk_of(self, states: tuple[FlowState, ...]) -> Chunk:
+        """A chunk of entries that are not from the queues."""
         self._next_id += 1
-        return Chunk(self._next_id - 1, (state,))
+        return Chunk(self._next_id - 1, states)
 
     def _cut(self, queue: deque[FlowState]) -> Chunk:
         states: list[FlowState] = []

@@ -39,7 +39,9 @@ def view(reading: Reading) -> RenderableType:
     lines = [_line(pace(reading)), _counts(reading)]
     if reading.error_classes:
         lines.append(_line(errors(reading), label="errors"))
-    return Group(Constrain(head, _BAR_COLUMNS), *lines, *(_load(reading.load) if reading.load is not None else []))
+    if reading.load is not None:
+        lines += _load(reading.load, replaced(reading.deaths, reading.last_death))
+    return Group(Constrain(head, _BAR_COLUMNS), *lines)
 
 
 def pace(reading: Reading) -> str:
@@ -59,6 +61,23 @@ def counts(reading: Reading) -> str:
 def errors(reading: Reading) -> str:
     """The error classes, most frequent first, as one phrase."""
     return " · ".join(f"{count:,} {name}" for name, count in reading.error_classes.items())
+
+
+def replaced(deaths: int, last_death: str) -> str:
+    """How many workers died, and of what the last one did, as one phrase; nothing where none did."""
+    if not deaths:
+        return ""
+    return f"{deaths:,} replaced, {'it' if deaths == 1 else 'the last one'} {printable(last_death)}"
+
+
+def awaited(waiting: Waiting) -> str:
+    """A host that entries wait for, and why, as one phrase."""
+    host = printable(waiting.host, _HOST_CHARACTERS)
+    if waiting.why == "slow":
+        pages = f"{waiting.entries:,} pages, " if waiting.entries > 1 else ""
+        return f"{host} (slow, {pages}{waiting.seconds:.0f} s)"
+    after = f", {waiting.seconds:.0f} s" if waiting.why == "back-off" else ""
+    return f"{host} ({waiting.why}, {waiting.entries:,}{after})"
 
 
 def size(count: float) -> str:
@@ -93,23 +112,15 @@ def _counts(reading: Reading) -> Text:
     return text
 
 
-def _load(load: Load) -> list[Text]:
+def _load(load: Load, deaths: str) -> list[Text]:
     """Whom it waits for (where it does), the workers, the limit."""
     lines = []
     if load.waiting:
-        lines.append(_line(" · ".join(map(_waiting, load.waiting)), label="waiting"))
-    lines.append(_line(f"{_workers(load)} · {size(load.memory_bytes)}", label="workers"))
+        lines.append(_line(" · ".join(map(awaited, load.waiting)), label="waiting"))
+    workers = [_workers(load), size(load.memory_bytes), *filter(None, [deaths])]
+    lines.append(_line(" · ".join(workers), label="workers"))
     lines.append(_line(load.limit, label="limit"))
     return lines
-
-
-def _waiting(waiting: Waiting) -> str:
-    host = printable(waiting.host, _HOST_CHARACTERS)
-    if waiting.why == "slow":
-        pages = f"{waiting.entries:,} pages, " if waiting.entries > 1 else ""
-        return f"{host} (slow, {pages}{waiting.seconds:.0f} s)"
-    after = f", {waiting.seconds:.0f} s" if waiting.why == "back-off" else ""
-    return f"{host} ({waiting.why}, {waiting.entries:,}{after})"
 
 
 def _workers(load: Load) -> str:

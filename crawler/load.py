@@ -41,7 +41,7 @@ class Load:
 
 @dataclasses.dataclass(slots=True)
 class _Meter:
-    """The rate of a counter that only grows."""
+    """The rate of a counter that only grows, but for a worker's that was replaced: it begins anew."""
 
     at: float
     value: float
@@ -49,7 +49,7 @@ class _Meter:
 
     def read(self, now: float, value: float) -> float:
         if now - self.at >= _SPAN_S:
-            self.rate = min((value - self.value) / (now - self.at), 1.0)
+            self.rate = min(max(value - self.value, 0.0) / (now - self.at), 1.0)
             self.at, self.value = now, value
         return self.rate
 
@@ -86,6 +86,7 @@ class LoadMeter:
             window_full=pipeline.router.full,
             unread=not pipeline.feed.finished,
             starved=pipeline.feed.empty,
+            shortage=next((status.shortage for status in statuses.values() if status.shortage), None),
         )
         memory += sum(status.memory_bytes for status in statuses.values())
         limit = bottleneck(pressure) if pipeline.stops_at is None else _STOPPING

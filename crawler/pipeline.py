@@ -11,11 +11,11 @@ from collections.abc import Generator, Iterable
 
 from crawler.chunks import Router, needs_homes
 from crawler.config import CrawlConfig
-from crawler.executors.base import Died, Executor, ExecutorEvent, Moved, Settled
+from crawler.executors.base import Died, Executor, ExecutorEvent, Moved, Refused, Settled
 from crawler.feed import Feed
 from crawler.intake import Intake
 from crawler.ordering import InOrder
-from crawler.quarantine import Quarantine
+from crawler.quarantine import Group, Quarantine, Verdict
 from crawler.records import FlowState, Result, row_of
 from crawler.sources.base import Source
 
@@ -30,7 +30,8 @@ class Pipeline:
     """One crawl over a source.
 
     `read` counts the entries taken from it, `in_hand` those that workers have; `consumed_s` is the time that the
-    consumer took with the results, `stops_at` when a run that was told to stop does so at the latest.
+    consumer took with the results, `stops_at` when a run that was told to stop does so at the latest. `deaths` counts
+    the workers that died; `last_death` says of what the last one did ('' before), after 'the worker'.
     """
 
     def __init__(
@@ -53,6 +54,8 @@ class Pipeline:
         self.in_hand = 0
         self.consumed_s = 0.0
         self.stops_at: float | None = None
+        self.deaths = 0
+        self.last_death = ""
         self._intake = Intake(config, key, done)
         self._order = InOrder() if ordered else None
         self._ahead = max(_ORDERED_AHEAD * config.procs * config.conc, config.chunk_size)
@@ -110,15 +113,15 @@ class Pipeline:
         return results
 
     def _send(self, *, paused: bool) -> None:
-        """Give each worker that asked its next chunk; one with suspects the next of them, alone."""
+        """Give each worker that asked its next chunk; one with suspects the next group of them, apart."""
         for worker, chunk in self.router.chunks(self._credit, paused=paused):
             self.in_hand += len(chunk.states)
             self.executor.send(worker, chunk)
         for worker in self.quarantine.workers():
-            state = self.quarantine.next(worker) if self.executor.credit(worker) > 0 else None
-            if state is not None:
-                self.in_hand += 1
-                self.executor.send(worker, self.router.single(state))
+            suspects = self.quarantine.next(worker) if self.executor.credit(worker) > 0 else ()
+            if suspects:
+                self.in_hand += len(suspects)
+                self.executor.send(worker, self.router.chunk_of(suspects))
 
     def _credit(self, worker: int) -> int:
         return 0 if self.quarantine.holds(worker) else self.executor.credit(worker)
@@ -126,32 +129,37 @@ class Pipeline:
     def _settle(self, event: ExecutorEvent) -> list[Result]:
         if isinstance(event, Settled):
             self.in_hand -= 1
-            self.quarantine.cleared(event.worker)
+            self.quarantine.cleared(event.worker, event.result.row.seq)
             return [event.result]
         if isinstance(event, Moved):
             self.in_hand -= 1
-            self.quarantine.cleared(event.worker)
+            self.quarantine.cleared(event.worker, event.state.seq)
             self.router.add(event.state, first=True)
+        if isinstance(event, Refused):
+            self._take_back(event.worker, (), event.states)
         if isinstance(event, Died):
             return self._mourn(event)
         return []
 
     def _mourn(self, event: Died) -> list[Result]:
         """A worker died: what waited goes back, what was in flight is suspected, what killed alone is condemned."""
-        self.in_hand -= len(event.suspects) + len(event.others)
-        for state in reversed(event.others):
+        self.deaths += 1
+        self.last_death = event.cause
+        verdict = self._take_back(event.worker, event.suspects, event.others)
+        return [] if verdict.killer is None else [_condemned(verdict.killer, verdict.deaths, event)]
+
+    def _take_back(self, worker: int, suspects: Group, others: Group) -> Verdict:
+        self.in_hand -= len(suspects) + len(others)
+        verdict = self.quarantine.died(worker, suspects, others)
+        for state in reversed(verdict.free):
             self.router.add(state, first=True)
-        killer = self.quarantine.condemned(event.worker, event.suspects)
-        if killer is not None:
-            return [_condemned(killer, event)]
-        self.quarantine.add(event.worker, event.suspects)
-        return []
+        return verdict
 
 
-def _condemned(state: FlowState, event: Died) -> Result:
-    """The row of an entry that killed its worker twice when it was alone in it."""
-    error = f"Its worker {event.cause}, twice more when it ran alone."
-    attempts = state.attempts + 3
+def _condemned(state: FlowState, deaths: int, event: Died) -> Result:
+    """The row of an entry that killed its worker twice when it was alone in it, the last of `deaths`."""
+    error = f"Its worker {event.cause}, twice when it ran alone."
+    attempts = state.earlier_attempts + state.attempts + deaths
     return Result(
         row_of(state, "failed", error_class="worker_crash", error=error, attempts=attempts, worker=event.worker)
     )

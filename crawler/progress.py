@@ -12,7 +12,9 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from crawler.display import clock, counts, pace, view
+import msgspec
+
+from crawler.display import awaited, clock, counts, pace, replaced, view
 from crawler.escape import printable
 from crawler.invocation import command
 from crawler.job import Summary
@@ -43,8 +45,8 @@ class _Quiet:
     def __init__(self) -> None:
         self.tally = Tally()
 
-    def update(self, pipeline: Pipeline, batch: list[Result]) -> None:  # noqa: ARG002
-        self.tally.add(batch)
+    def update(self, pipeline: Pipeline, batch: list[Result]) -> None:
+        self.tally.follow(pipeline, batch)
 
 
 class _Lines:
@@ -56,7 +58,7 @@ class _Lines:
         self._next = time.monotonic() + _LOG_S
 
     def update(self, pipeline: Pipeline, batch: list[Result]) -> None:
-        self.tally.add(batch)
+        self.tally.follow(pipeline, batch)
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _LOG_S
@@ -72,7 +74,7 @@ class _View:
         self._next = 0.0
 
     def update(self, pipeline: Pipeline, batch: list[Result]) -> None:
-        self.tally.add(batch)
+        self.tally.follow(pipeline, batch)
         now = time.monotonic()
         if now >= self._next:
             self._next = now + DRAW_S
@@ -99,7 +101,8 @@ def say_summary(summary: Summary, tally: Tally, log_format: str) -> None:
     if log_format == "json":
         print(json.dumps({"event": "summary", "out": str(summary.out), "entries": summary.entries,
                           "finished": summary.finished, "recorded": summary.recorded,
-                          "elapsed_s": round(summary.elapsed_s, 3), **summary.outcomes}))  # fmt: skip
+                          "elapsed_s": round(summary.elapsed_s, 3), "deaths": tally.deaths,
+                          **summary.outcomes}))  # fmt: skip
         return
     total = " + ".join(f"{summary.outcomes[outcome]:,} {outcome}" for outcome in OUTCOMES)
     print(f"{total} = {summary.entries:,} entries")
@@ -108,11 +111,16 @@ def say_summary(summary: Summary, tally: Tally, log_format: str) -> None:
         print(f"{tally.ok:,} pages ok in {clock(summary.elapsed_s)}, {per_s:,.0f} a second")
     if tally.error_classes:
         print("Errors: " + " · ".join(f"{count:,} {name}" for name, count in tally.error_classes.most_common()))
+    if summary.repaired:
+        print(f"Repaired: the archive's end was damaged, and {summary.repaired:,} pages had to be fetched again")
+    if tally.deaths:
+        print(f"Workers: {replaced(tally.deaths, tally.last_death)}")
     out = printable(shlex.quote(str(summary.out)))
     if summary.finished:
         print(f"Everything is in {out}. Next: {command()} report {out}")
         if summary.outcomes["failed"]:
             print(f"Failed: {command()} query {out} {_FAILED}")
+            print(f"Fetch them again: {command()} retry {out}")
     else:
         print(f"Stopped; what is recorded is safe in {out}. The same command goes on.")
 
@@ -126,8 +134,16 @@ def _text_line(reading: Reading) -> str:
     done = "" if reading.fraction is None else f" ({reading.fraction:.1%})"
     return (
         f"{_now():%H:%M:%S} {reading.recorded:,} entries{done}, ETA {clock(reading.eta_s)}; "
-        f"{pace(reading)}; {counts(reading)}"
+        f"{pace(reading)}; {counts(reading)}{_trouble(reading)}"
     )
+
+
+def _trouble(reading: Reading) -> str:
+    """What a line says besides: that workers died, and at the end of the list whom the run still waits for."""
+    parts = [f"; workers: {replaced(reading.deaths, reading.last_death)}"] if reading.deaths else []
+    if reading.tail and reading.load is not None and reading.load.waiting:
+        parts.append(f"; waiting for {', '.join(map(awaited, reading.load.waiting))}")
+    return "".join(parts)
 
 
 def _json_line(reading: Reading) -> str:
@@ -150,6 +166,9 @@ def _json_line(reading: Reading) -> str:
         "error_classes": reading.error_classes,
         "memory_bytes": reading.load and reading.load.memory_bytes,
         "limit": reading.load and reading.load.limit,
+        "waiting": [msgspec.structs.asdict(host) for host in reading.load.waiting] if reading.load else [],
+        "deaths": reading.deaths,
+        "last_death": reading.last_death or None,
     }
     return json.dumps(values)
 

@@ -18,8 +18,9 @@ from crawler.wire import Frame, Kind, frame, read_chunk, result_frame
 HELD_MOST = 20_000
 """Entries that one worker holds at most, most of them parked behind slow or delayed hosts."""
 
+BEAT_S = 1.0
+"""How often a driver calls `beat`, whatever its exchanges do."""
 
-_STATUS_S = 1.0
 _NAMED = 4  # hosts of each kind that a status names
 
 Usage = Callable[[], tuple[float, int]]
@@ -49,8 +50,8 @@ class Session:
         self._usage = usage
         self._flights = flights
         self._landed: list[int] = []
-        self._status_at = 0.0
         self._status: Status | None = None
+        self._quiet = False
         self._asked = 0
         self._ended = self._stopping = False
         self.aborted = False
@@ -82,9 +83,6 @@ class Session:
 
     def next(self, now: float) -> Turn | None:
         """The next thing to do, or None until something changes or `wake_at()` has come."""
-        if now >= self._status_at:
-            self._status_at = now + _STATUS_S
-            self._status = self._describe(now)
         turn = None if self.aborted else self._frontier.next(now)
         if self._flights is not None and turn is not None and isinstance(turn.action, Exchange):
             self._flights.begin(turn.seq)
@@ -103,9 +101,18 @@ class Session:
             self._frontier.forget()
 
     def wake_at(self) -> float | None:
-        """When time alone changes what `next` answers, or a status is due."""
-        times = [self._frontier.wake_at(), self._status_at if self._frontier.held else None]
-        return min((time for time in times if time is not None), default=None)
+        """When time alone changes what `next` answers."""
+        return self._frontier.wake_at()
+
+    def beat(self, now: float) -> None:
+        """Say how it is doing, with what is written next; once it holds nothing and has said so, nothing.
+
+        The driver calls it every `BEAT_S`: a worker that holds entries and is not heard of is taken for stuck. A
+        status that still waits to be written is replaced, so beats do not pile up.
+        """
+        if self._frontier.held or not self._quiet:
+            self._status = self._describe(now)
+        self._quiet = not self._frontier.held
 
     def outgoing(self) -> list[bytes]:
         """The buffers to write now, in order: what became final, and a request for more work."""
@@ -138,6 +145,7 @@ class Session:
             cpu_s=cpu_s,
             memory_bytes=memory_bytes,
             waiting=self._frontier.waiting(now, _NAMED),
+            shortage=self._frontier.shortage,
         )
 
     def _wants_more(self) -> bool:

@@ -18,7 +18,9 @@ _WINDOW_S = 5.0
 class Reading:
     """The run at one moment. Rates are over the last five seconds, `mean_` values over the whole run.
 
-    `fraction` of the list that is final (None where its length is unknown), `eta_s` the seconds left at this pace.
+    `fraction` of the list that is final (None where its length is unknown), `eta_s` the seconds left at this pace;
+    `tail` says that the list is read to its end and entries are open. `deaths` counts the workers that died,
+    `last_death` says of what the last one did.
     """
 
     elapsed_s: float
@@ -36,6 +38,9 @@ class Reading:
     in_hand: int
     workers: int
     load: Load | None = None
+    tail: bool = False
+    deaths: int = 0
+    last_death: str = ""
 
     @property
     def success_rate(self) -> float | None:
@@ -56,6 +61,13 @@ class Tally:
         self._load = LoadMeter()
         self._outcomes: Counter[str] = Counter()
         self.error_classes: Counter[str] = Counter()
+        self.deaths = 0
+        self.last_death = ""
+
+    def follow(self, pipeline: Pipeline, results: Iterable[Result]) -> None:
+        """Count a batch of a run's results, and its dead."""
+        self.add(results)
+        self.deaths, self.last_death = pipeline.deaths, pipeline.last_death
 
     def add(self, results: Iterable[Result]) -> None:
         """Count results."""
@@ -97,6 +109,9 @@ class Tally:
             in_hand=pipeline.in_hand,
             workers=pipeline.executor.started,
             load=self._load.read(pipeline, now),
+            tail=pipeline.feed.finished and pipeline.open > 0,
+            deaths=self.deaths,
+            last_death=self.last_death,
         )
 
     def _eta(self, pipeline: Pipeline, fraction: float | None, elapsed: float, *, moves: bool) -> float | None:

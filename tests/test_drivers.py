@@ -21,7 +21,7 @@ from crawler.exchange import Exchange, Reply, Timings
 from crawler.executors.base import Settled
 from crawler.executors.processes import ProcessExecutor
 from crawler.frontier import Frontier, Known
-from crawler.records import Chunk, Result, Row
+from crawler.records import Chunk, Result, Row, Status
 from crawler.resolver import LOOKUPS
 from crawler.session import Session
 from crawler.wire import FrameReader, Kind, Settings, frame
@@ -136,3 +136,25 @@ def test_a_parent_that_is_gone_is_no_fault(driver: types.ModuleType) -> None:
     engine = types.SimpleNamespace(make=lambda **_: Leaving(parent_read), threads=lambda conc: 1)
     driver.drive(make_session, engine, CONFIG, (child_read, child_write))
     os.close(parent_write)
+
+
+@pytest.mark.parametrize(("engine", "places"), [("asyncio", 2), ("gevent", 2), ("threads", 2), ("serial", 1)])
+def test_a_worker_is_heard_of_while_all_its_places_hang(origin: Origin, engine: str, places: int) -> None:
+    """Slow sites hold every place and nothing ends: the worker goes on telling how it is."""
+    config = CrawlConfig(per_host=0, conc=2, allow_private=True, engine=engine)
+    executor, key = ProcessExecutor(1, Settings(config, 0, 0, "row")), f"drivers-beat-{engine}"
+    targets = [f"/hold/{key}?{n}" for n in range(1, 10)]
+    said: list[Status] = []
+    try:
+        executor.send(0, Chunk(1, tuple(state(origin.url(target), n) for n, target in enumerate(targets, 1))))
+        while sum(map(origin.hits, targets)) < places:
+            assert [] == executor.events(0)
+        while len(said) < 3:  # the first of them may be of the time before
+            assert [] == executor.events(30)
+            said += [status for status in executor.statuses().values() if status not in said]
+    finally:
+        origin.release(key)
+        executor.close()
+
+    assert 9 == said[-1].held
+    assert places <= said[-1].in_flight

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import ADDRESSES, Origin
@@ -19,11 +23,14 @@ from scripted import state
 from crawler.chunks import home_of
 from crawler.config import CrawlConfig
 from crawler.errors import WorkerError
-from crawler.executors.base import Died, ExecutorEvent, Moved, Settled
+from crawler.executors import pipes
+from crawler.executors.base import Died, ExecutorEvent, Moved, Refused, Settled
 from crawler.executors.inline import InlineExecutor
-from crawler.executors.pipes import Child, PipeExecutor
+from crawler.executors.pipes import SILENCE_S, Child, PipeExecutor
 from crawler.executors.processes import ProcessExecutor, make_executor
+from crawler.pipeline import Pipeline
 from crawler.records import Chunk
+from crawler.sources.iterable import IterableSource
 from crawler.wire import Kind, Settings, frame, read_first
 from crawler.worker import serve
 
@@ -159,7 +166,7 @@ def test_a_dead_worker_is_noticed_at_once(origin: Origin) -> None:
     (died,) = [event for event in collect(executor, 1) if isinstance(event, Died)]
     origin.release("executors-kill")
 
-    assert ("was ended by SIGKILL", {1, 2}, {3, 4, 5}) == (
+    assert ("was ended by SIGKILL (perhaps the system is out of memory)", {1, 2}, {3, 4, 5}) == (
         died.cause,
         {suspect.seq for suspect in died.suspects},
         {other.seq for other in died.others},
@@ -280,6 +287,142 @@ def test_the_grace_is_one_for_all() -> None:
 
     assert sorted(graces, reverse=True) == graces
     assert graces[0] > graces[2]
+
+
+def held_worker(executor: PipeExecutor, origin: Origin, key: str, entries: int) -> int:
+    """Start a worker that is stuck with a site: its process, once the last of so many requests has arrived."""
+    before = children()
+    targets = [f"/hold/{key}?{n}" for n in range(1, entries + 1)]
+    executor.send(0, Chunk(1, tuple(state(origin.url(target), n) for n, target in enumerate(targets, 1))))
+    while sum(map(origin.hits, targets)) < entries:
+        executor.events(0)
+    (worker,) = children() - before
+    return worker
+
+
+def test_a_worker_that_stops_answering_is_ended(origin: Origin) -> None:
+    """It lives, and its pipe is open, but nothing comes of it: that is a death like any other, and nobody is left."""
+    executor = ProcessExecutor(1, Settings(CONFIG, 0, 0, "page"))
+    before = children()
+    os.kill(held_worker(executor, origin, "executors-silent", 2), signal.SIGSTOP)
+    executor.silence_s = 0.5
+    (died,) = collect(executor, 1)
+    origin.release("executors-silent")
+
+    assert isinstance(died, Died)
+    assert ("stopped answering for 0.5 s", {1, 2}, ()) == (
+        died.cause, {suspect.seq for suspect in died.suspects}, died.others
+    )  # fmt: skip
+    assert before == children()
+    executor.close()
+
+
+def test_a_stopped_worker_costs_nothing(origin: Origin) -> None:
+    """Whoever waits without a time limit hears of it, too; then another fetches what it had in flight."""
+    config = dataclasses.replace(CONFIG, procs=1)
+    executor, key = ProcessExecutor(1, Settings(config, 0, 0, "page")), "executors-stopped"
+    targets = [f"/hold/{key}?{n}" for n in range(4)]
+    pipeline = Pipeline(IterableSource(map(origin.url, targets)), executor, config, b"key")
+    running, before, rows = pipeline.run(), children(), []
+    try:
+        while sum(map(origin.hits, targets)) < 4:
+            rows += next(running)
+        (worker,) = children() - before
+        os.kill(worker, signal.SIGSTOP)
+        executor.silence_s = 0.5
+        while not pipeline.deaths:
+            rows += next(running)
+        executor.silence_s = SILENCE_S
+        origin.release(key)
+        rows += [result for batch in running for result in batch]
+    finally:
+        executor.close()
+
+    assert [(n, "fetched") for n in range(1, 5)] == sorted((result.row.seq, result.row.outcome) for result in rows)
+
+
+def test_only_time_in_which_it_was_listened_to_counts(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A consumer that is busy for minutes, a job that was stopped (Ctrl-Z), a laptop that slept: no worker dies."""
+    executor = ProcessExecutor(1, Settings(CONFIG, 0, 0, "page"))
+    worker = held_worker(executor, origin, "executors-busy", 1)
+    now = time.monotonic()
+    monkeypatch.setattr(pipes, "time", SimpleNamespace(monotonic=lambda: now))
+    os.kill(worker, signal.SIGSTOP)  # whatever it says, it was not heard meanwhile
+    for _ in range(int(SILENCE_S / 2)):
+        now += 300
+        assert [] == executor.events(0)
+    os.kill(worker, signal.SIGCONT)
+    status = executor.statuses()[0]
+    while status == executor.statuses()[0]:
+        assert [] == executor.events(30)
+    for _ in range(int(SILENCE_S / 2)):
+        now += 300
+        assert [] == executor.events(0)
+    origin.release("executors-busy")
+    (settled,) = collect(executor, 1)
+    executor.close()
+
+    assert isinstance(settled, Settled)
+
+
+def test_a_stuck_worker_does_not_survive_close(origin: Origin) -> None:
+    """One that hears neither the end of its pipe nor anything else is killed, within the one grace for all."""
+    before = children()
+    executor = ProcessExecutor(1, Settings(CONFIG, 0, 0, "page"))
+    os.kill(held_worker(executor, origin, "executors-stuck", 1), signal.SIGSTOP)
+    executor.close()
+    origin.release("executors-stuck")
+
+    assert before == children()
+
+
+def test_too_few_descriptors_for_another_worker(origin: Origin) -> None:
+    """Its entries come back and its place rests, as long as another works; and no descriptor is left open.
+
+    Each pipe end, the record and what starting a process takes are refused in turn.
+    """
+    executor = ProcessExecutor(2, Settings(CONFIG, 0, 0, "row"))
+    held_worker(executor, origin, "executors-few", 1)
+    before = set(Path("/proc/self/fd").iterdir())
+    entry = state("http://127.0.0.1:9/", 2)
+    refused, rests = [], []
+    for room in range(7):
+        with descriptors_left(room):
+            executor.send(1, Chunk(2, (entry,)))
+            refused += executor.events(0)
+            rests.append(executor.credit(1) == 0)
+    after = set(Path("/proc/self/fd").iterdir())
+    origin.release("executors-few")
+    executor.close()
+
+    assert [Refused(1, "cannot be started: Too many open files", (entry,))] * 7 == refused
+    assert ([True] * 7, before) == (rests, after)
+
+
+def test_too_few_descriptors_for_the_only_worker() -> None:
+    """Where nobody works nothing would change by waiting: one sentence names the limit."""
+    executor = ProcessExecutor(1, Settings(CONFIG, 0, 0, "row"))
+    with descriptors_left(1), pytest.raises(WorkerError) as caught:
+        executor.send(0, Chunk(1, (state("http://a/"),)))
+    executor.close()
+
+    assert (
+        "Worker 0 cannot be started: Too many open files; raise `ulimit -n`, or use fewer (--procs)."
+        == str(caught.value)
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def descriptors_left(count: int) -> Iterator[None]:
+    """Room for so many more descriptors."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = {int(entry.name) for entry in Path("/proc/self/fd").iterdir()}
+    free = [number for number in range(max(taken) + count + 2) if number not in taken]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[count], hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_path_that_is_no_text_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from crawler.bottleneck import Pressure, bottleneck
 from crawler.config import CrawlConfig
 from crawler.load import LoadMeter, WorkerLoad
 from crawler.records import Result, Row, Status, Waiting
+from crawler.shortage import MEMORY
 from crawler.tally import Tally
 
 CALM = Pressure(
@@ -41,6 +42,7 @@ def pipeline(*statuses: Status, consumed_s: float = 0.0, read: int = 100, length
     ("pressure", "word"),
     [
         ({"workers": 0}, "starting"),
+        ({"shortage": MEMORY, "consumer": 0.95}, "this machine: memory"),
         ({"consumer": 0.95}, "disk"),
         ({"parent_cpu": 0.95}, "CPU"),
         ({"worker_cpu": 0.95}, "CPU"),
@@ -69,6 +71,23 @@ def test_processor_shares_are_over_a_second() -> None:
 
     assert (WorkerLoad(0, 4, 8, 0.5),) == load.workers
     assert 6_000_000 == load.memory_bytes
+
+
+def test_a_worker_that_lacks_something_says_so_for_all() -> None:
+    """What one of the workers is short of is what the line says, before all else."""
+    short = Status(1, 8, 9, 0, 0.0, 0, shortage="no local port is free")
+
+    assert (
+        "this machine: no local port is free" == LoadMeter().read(pipeline(Status(1, 8, 9, 0, 0.0, 0), short), 1).limit
+    )
+
+
+def test_a_worker_that_was_replaced() -> None:
+    """Its processor time begins anew: no share is ever below nothing."""
+    meter = LoadMeter(cost=lambda: (0.0, 0))
+    meter.read(pipeline(Status(3, 8, 20, 1, 10.0, 0)), 100.0)
+
+    assert (WorkerLoad(0, 4, 8, 0.0),) == meter.read(pipeline(Status(4, 8, 20, 1, 0.5, 0)), 101.0).workers
 
 
 def test_the_foremost_hosts_are_named() -> None:

@@ -20,7 +20,7 @@ from crawler.display import view
 from crawler.job import Summary
 from crawler.load import Load, WorkerLoad
 from crawler.progress import make_progress, say_summary
-from crawler.records import OUTCOMES, ErrorClass, Outcome, Result, Row, Waiting
+from crawler.records import OUTCOMES, ErrorClass, Outcome, Result, Row, Status, Waiting
 from crawler.tally import Reading, Tally
 
 
@@ -48,6 +48,8 @@ def pipeline(read: int = 0, in_hand: int = 0, waiting: int = 0, **source: Any) -
         config=CrawlConfig(),
         consumed_s=0.0,
         stops_at=None,
+        deaths=0,
+        last_death="",
     )
 
 
@@ -197,6 +199,7 @@ class TestLines:
             "event": "progress", "read": 60, "recorded": 50, "ok": 45, "success_rate": 0.9, "mean_page_ms": 20.0,
             "fraction": 0.25, "in_hand": 10, "workers": 2,
             "outcomes": {"fetched": 48, "failed": 2}, "error_classes": {"dns": 2}, "limit": "starting",
+            "waiting": [], "deaths": 0, "last_death": None,
         }  # fmt: skip
 
         assert "" == captured.out
@@ -210,6 +213,37 @@ class TestLines:
             "memory_bytes",
         } == last.keys() - expected.keys()
         assert (None, None, None) == (first["success_rate"], first["fraction"], first["eta_s"])
+
+    def test_the_tail_is_named(self, always: None, capsys: pytest.CaptureFixture[str]) -> None:
+        """Once the list is read to its end, a line says whom the run still waits for; not before."""
+        hosts = (Waiting("slow.test", 1, "slow", 12.4), Waiting("\x1b[2J.test", 3, "back-off", 4.0))
+        status = Status(1, 8, 4, 0, 0.0, 0, hosts)
+        for log_format in ("text", "json"):
+            for reading_on in (True, False):
+                state = pipeline(read=60, in_hand=4)
+                state.executor.statuses = lambda: {0: status}
+                state.feed.finished = not reading_on
+                with make_progress(False, log_format) as shown:
+                    shown.update(state, results(3))
+        before, after, *objects = capsys.readouterr().err.splitlines()
+
+        assert before.endswith("3 ok (100.0%) · 3 fetched")
+        assert after.endswith("; waiting for \\x1b[2J.test (back-off, 3, 4 s), slow.test (slow, 12 s)")
+        assert {"host": "slow.test", "entries": 1, "why": "slow", "seconds": 12.4} == json.loads(objects[1])["waiting"][
+            1
+        ]
+
+    def test_deaths_are_told(self, always: None, capsys: pytest.CaptureFixture[str]) -> None:
+        """A worker that died is no secret: the lines say how many did, and of what the last one."""
+        state = pipeline(read=60)
+        state.deaths, state.last_death = 2, "was ended by SIGSEGV"
+        for log_format in ("text", "json"):
+            with make_progress(False, log_format) as shown:
+                shown.update(state, results(3))
+        text, last = capsys.readouterr().err.splitlines()
+
+        assert text.endswith("; workers: 2 replaced, the last one was ended by SIGSEGV")
+        assert (2, "was ended by SIGSEGV") == (json.loads(last)["deaths"], json.loads(last)["last_death"])
 
     def test_every_five_seconds(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         """However often a run has news, a line comes every five seconds."""
@@ -285,6 +319,13 @@ class TestView:
 
         assert "0:12:34 · ETA -" == bar.lstrip("━╸╺ ").rstrip()
 
+    def test_deaths_are_told(self) -> None:
+        """The line of the workers says that some died, and of what; nothing in it steers the terminal."""
+        load = Load((WorkerLoad(0, 3, 8, 0.5),), 5_000_000, (), "nothing yet")
+        *_, workers, _ = drawn(a_reading(load=load, deaths=1, last_death="was ended by \x1b[2J"), 100)
+
+        assert "workers 0: 3/8, CPU 50% · 5.0 MB · 1 replaced, it was ended by \\x1b[2J" == workers.rstrip()
+
     @given(
         width=st.integers(20, 200),
         numbers=st.fixed_dictionaries(
@@ -298,6 +339,8 @@ class TestView:
                 "bytes_per_s": st.floats(0, 10**12),
                 "mean_page_ms": st.none() | st.floats(0, 10**5),
                 "load": st.none() | LOADS,
+                "deaths": st.integers(0, 10**9),
+                "last_death": st.text(max_size=200),
             }
         ),
     )
@@ -346,6 +389,7 @@ class TestSummary:
             "1,000 pages ok in 0:00:10, 100 a second",
             "Everything is in 'a b.crawl'. Next: crawl report 'a b.crawl'",
             "Failed: crawl query 'a b.crawl' \"SELECT url, error FROM pages WHERE outcome = 'failed'\"",
+            "Fetch them again: crawl retry 'a b.crawl'",
         ] == capsys.readouterr().out.splitlines()
 
     def test_a_command_that_the_shell_would_not_find(
@@ -357,6 +401,16 @@ class TestSummary:
         say_summary(Summary(Path("out"), self.COUNTS, 0, 10.0, True), Tally(Clock()), "text")
 
         assert "Next: .venv/bin/crawl report out" in capsys.readouterr().out
+
+    def test_deaths_are_told(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """One line, where workers died; also those count that no line and no drawing has shown."""
+        state = pipeline()
+        state.deaths, state.last_death = 2, "stopped answering for 30 s"
+        with make_progress(True, "text") as shown:
+            shown.update(state, [])
+        say_summary(Summary(Path("out"), self.COUNTS, 0, 10.0, True), shown.tally, "text")
+
+        assert "Workers: 2 replaced, the last one stopped answering for 30 s" in capsys.readouterr().out.splitlines()
 
     def test_stopped(self, capsys: pytest.CaptureFixture[str]) -> None:
         """A run that was stopped says how to go on."""
@@ -373,5 +427,6 @@ class TestSummary:
 
         assert {
             "event": "summary", "out": "out", "entries": 1235, "recorded": 12, "elapsed_s": 10.0, "finished": True,
+            "deaths": 0,
             **self.COUNTS,
         } == json.loads(capsys.readouterr().out)  # fmt: skip

@@ -9,7 +9,7 @@ from crawler.flow import Fate
 from crawler.frontier import Frontier
 from crawler.records import Chunk, FlowState, Result, Row
 from crawler.session import HELD_MOST, Session
-from crawler.wire import Frame, FrameReader, Kind, frame, read_result, read_state
+from crawler.wire import Frame, FrameReader, Kind, frame, read_result, read_state, read_status
 
 
 def encode(fate: Fate) -> Result:
@@ -109,6 +109,38 @@ def test_it_is_not_finished_while_an_entry_is_open() -> None:
     assert not session.finished
     work(session, world)
     assert session.finished
+
+
+def test_it_is_heard_of_while_it_holds_entries() -> None:
+    """At each beat, whether or not a turn is taken; what holds nothing says so once, and is quiet then."""
+    world = World({"http://a.com/": [answer()]})
+    session = make(world)
+    statuses = []
+
+    def beat() -> None:
+        session.beat(world.now)
+        statuses.append([read_status(message).held for message in said(session) if message.kind is Kind.STATUS])
+
+    beat()
+    beat()
+    session.receive(chunk(state("http://a.com/")))
+    beat()
+    beat()
+    work(session, world)
+    beat()
+    beat()
+
+    assert [[0], [], [1], [1], [0], []] == statuses
+
+
+def test_beats_do_not_pile_up() -> None:
+    """Where nothing can be written, the next status takes the place of the one that waits."""
+    session = make(World({}))
+    session.receive(chunk(state("http://a.com/")))
+    for second in range(100):
+        session.beat(float(second))
+
+    assert [Kind.STATUS] == [message.kind for message in said(session) if message.kind is not Kind.CREDIT]
 
 
 def test_a_session_without_a_parent_does_nothing_more() -> None:

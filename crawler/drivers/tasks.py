@@ -15,7 +15,7 @@ from crawler.engines.base import AsyncEngine
 from crawler.exchange import Exchange, Resolve
 from crawler.frontier import Known, Turn
 from crawler.resolver import LOOKUPS, Resolver
-from crawler.session import Session
+from crawler.session import BEAT_S, Session
 from crawler.wire import FrameReader, Kind, frame
 
 _READ_BYTES = 1 << 18
@@ -53,6 +53,10 @@ class _Link:
     async def drain(self) -> None:
         await self._writer.drain()
 
+    @property
+    def backed_up(self) -> bool:
+        return self._writer.transport.get_write_buffer_size() > 0
+
     async def close(self) -> None:
         self._hearing.close()
         self._writer.close()
@@ -77,6 +81,7 @@ class TaskDriver:
         work = asyncio.create_task(self._work(link))
         listener = asyncio.create_task(self._listen(link, work))
         listener.add_done_callback(self._settled)
+        self._spawn(self._beat(link))
         try:
             await asyncio.wait({work})
         finally:
@@ -107,6 +112,14 @@ class TaskDriver:
         if not self._session.aborted:
             link.write([*self._session.outgoing(), *frame(Kind.BYE)])
             await _quietly(link.drain())
+
+    async def _beat(self, link: _Link) -> None:
+        """Let the parent hear of us, also while all places are taken; a loop that is stuck does not beat."""
+        while not self._session.finished:
+            self._session.beat(time.monotonic())
+            if not link.backed_up:  # else whoever writes next takes it along
+                link.write(self._session.outgoing())
+            await asyncio.sleep(BEAT_S)
 
     async def _sleep(self) -> None:
         at = self._session.wake_at()

@@ -1,4 +1,4 @@
-"""Drives a session on threads that block: each does one turn after the other, the caller's thread reads frames."""
+"""Drives a session on threads that block: each does one turn after the other, and the caller's thread is the heart."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crawler.engines.base import BlockingEngine
 from crawler.exchange import Event, Exchange, Resolve
 from crawler.frontier import Known, Turn
 from crawler.resolver import BlockingResolver
-from crawler.session import Session
+from crawler.session import BEAT_S, Session
 from crawler.wire import FrameReader, Kind, frame
 
 _READ_BYTES = 1 << 18
@@ -40,6 +40,7 @@ class ThreadDriver:
         self._over = threading.Condition(self._lock)
         self._write_lock = threading.Lock()
         self._threads: list[threading.Thread] = []
+        self._due: dict[int, float] = {}  # by seq: when an exchange ends at the latest
         self._resting = 0
         self._timed_until = math.inf
         self._closed = False
@@ -48,10 +49,10 @@ class ThreadDriver:
     def run(self, read_fd: int, write_fd: int) -> None:
         """Speak with the parent over two pipe ends, which this closes, until all is final or the parent is gone."""
         self._read_fd, self._write_fd = read_fd, write_fd
-        self._say(self._session.outgoing())
+        self._beat()
         threading.Thread(target=self._listen, name="frames", daemon=True).start()
-        with self._lock:
-            self._over.wait_for(lambda: self._session.finished)
+        while not self._ends_within(BEAT_S):
+            self._beat()
         if not self._session.aborted:
             # 1. every thread has written what it had; 2. the end mark; 3. the pipe closes.
             for thread in self._threads:
@@ -63,6 +64,22 @@ class ThreadDriver:
             os.close(write_fd)
         if self._fault is not None:
             raise self._fault
+
+    def _beat(self) -> None:
+        """Let the parent hear of us, also while all threads are busy.
+
+        A thread that is stuck stops no other: the heart stops for it, when its exchange should have ended.
+        """
+        with self._lock:
+            now = time.monotonic()
+            if now < min(list(self._due.values()), default=math.inf):  # a copy: threads change it
+                self._session.beat(now)
+            buffers = self._session.outgoing()
+        self._say(buffers)
+
+    def _ends_within(self, seconds: float) -> bool:
+        with self._lock:
+            return self._over.wait_for(lambda: self._session.finished, seconds)
 
     def _serve(self) -> None:
         try:
@@ -133,7 +150,11 @@ class ThreadDriver:
             return self._resolver.resolve(turn.action.host)
         assert isinstance(turn.action, Exchange)
         with self._slots:
-            return self._engine.exchange(turn.action)
+            self._due[turn.seq] = time.monotonic() + turn.action.time_s
+            try:
+                return self._engine.exchange(turn.action)
+            finally:
+                del self._due[turn.seq]
 
     def _say(self, buffers: list[bytes]) -> None:
         """Write, to a parent that may be gone."""

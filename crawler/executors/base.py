@@ -41,7 +41,19 @@ class Died:
     others: tuple[FlowState, ...]
 
 
-ExecutorEvent = Settled | Moved | Died
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refused:
+    """A worker cannot be started just now: what was sent to it comes back, and its place rests. Others go on.
+
+    `cause` completes a sentence that begins with 'the worker'.
+    """
+
+    worker: int
+    cause: str
+    states: tuple[FlowState, ...]
+
+
+ExecutorEvent = Settled | Moved | Died | Refused
 
 
 class Executor(Protocol):
@@ -54,13 +66,16 @@ class Executor(Protocol):
         """How many chunks this worker asked for and has not got."""
 
     def send(self, worker: int, chunk: Chunk) -> None:
-        """Give a worker its next chunk, starting it if need be."""
+        """Give a worker its next chunk, starting it if need be.
+
+        Raises WorkerError where the system does not allow that, and no other worker has anything to do either.
+        """
 
     def events(self, timeout_s: float | None) -> list[ExecutorEvent]:
-        """What the workers said; waits up to `timeout_s` for something to happen.
+        """What the workers said; waits up to `timeout_s` for something to happen, and may find nothing sooner.
 
-        A worker that dies is an event, and its place is started anew with a back-off. Raises WorkerError when that
-        leads nowhere.
+        A worker that dies is an event, and so is one that holds entries and does not answer any more: it is ended.
+        Its place is started anew with a back-off. Raises WorkerError when that leads nowhere.
         """
 
     def statuses(self) -> dict[int, Status]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 
@@ -36,7 +37,7 @@ class InlineExecutor(PipeExecutor):
     """Runs each worker as a thread that calls `serve(read_fd, write_fd)`."""
 
     def __init__(self, workers: int, settings: Settings, serve: Serve) -> None:
-        super().__init__(workers, settings)
+        super().__init__(workers, settings, silence_s=math.inf)  # one that is stuck could not be ended
         self._serve = serve
 
     def _start_child(self, worker: int, read_fd: int, write_fd: int) -> Child:

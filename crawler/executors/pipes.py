@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import os
 import selectors
@@ -18,15 +19,26 @@ from typing import Protocol
 import msgspec
 
 from crawler.errors import WorkerError
-from crawler.executors.base import Died, ExecutorEvent, Moved, Settled
+from crawler.executors.base import Died, ExecutorEvent, Moved, Refused, Settled
 from crawler.records import Chunk, FlowState, Status
 from crawler.wire import Frame, FrameReader, Kind, Settings, frame, read_result, read_state, read_status
 
 _READ_BYTES = 1 << 20
+_LISTEN_S = 1.0
 _REST_S = 0.1
-_END_S = 5.0  # idle workers say goodbye in milliseconds; busy ones that lost their pipes, too
+_REFUSED_REST_S = 1.0
+_END_S = 3.0  # idle workers say goodbye in milliseconds; busy ones that lost their pipes, too
 _LOST_S = 1.0  # one that closed its pipe is as good as gone: nobody waits long for the rest of it
 _BARREN_MOST = 5
+_REMEDIES = {
+    errno.EMFILE: "raise `ulimit -n`",
+    errno.ENFILE: "raise fs.file-max",
+    errno.EAGAIN: "raise `ulimit -u`, which counts processes and threads",
+    errno.ENOMEM: "free some memory",
+}
+
+SILENCE_S = 30.0
+"""How long a worker that holds entries may say nothing; starting one takes seconds where the machine is loaded."""
 
 
 class Child(Protocol):
@@ -55,6 +67,8 @@ class _Line:
     credit: int = 1  # every worker asks for a chunk first thing: it is taken as said
     heard_credit: bool = False
     held: dict[int, FlowState] = dataclasses.field(default_factory=dict)
+    silent_s: float = 0.0  # how long it said nothing while it held entries and was listened to
+    cause: str = ""  # why we ended it
     fruitful: bool = False  # it finished an entry
     done: bool = False
     status: Status | None = None
@@ -63,12 +77,15 @@ class _Line:
 class PipeExecutor:
     """An executor over pipes; siblings say how a child is started.
 
-    `settings` is what every worker is told, but for its own number.
+    `settings` is what every worker is told, but for its own number. A worker that holds entries and says nothing for
+    `silence_s` seconds is ended; only time counts in which it was listened to, so that neither a consumer that is busy
+    nor a whole job that is stopped (Ctrl-Z, a suspended machine) makes workers look stuck.
     """
 
-    def __init__(self, workers: int, settings: Settings) -> None:
+    def __init__(self, workers: int, settings: Settings, silence_s: float = SILENCE_S) -> None:
         self.workers = workers
         self.started = 0
+        self.silence_s = silence_s
         self._settings = settings
         self._lines: dict[int, _Line] = {}
         self._selector = selectors.DefaultSelector()
@@ -78,11 +95,13 @@ class PipeExecutor:
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
         self._rests_until: dict[int, float] = {}
         self._barren: dict[int, int] = {}
+        self._refused: list[ExecutorEvent] = []
+        self._listened_at = time.monotonic()
         self._waking = threading.Lock()
         self._closed = False
 
     def _start_child(self, worker: int, read_fd: int, write_fd: int) -> Child:
-        """Start worker number `worker`, which owns these two ends from now on."""
+        """Start worker number `worker`, which owns these two ends from now on. Raises OSError."""
         raise NotImplementedError
 
     def credit(self, worker: int) -> int:
@@ -93,16 +112,20 @@ class PipeExecutor:
         return line.credit
 
     def send(self, worker: int, chunk: Chunk) -> None:
-        """Give a worker its next chunk, starting it if need be. Never blocks: what the pipe does not take waits."""
-        line = self._lines.get(worker) or self._start(worker)
+        """See `Executor.send`. Never blocks: what the pipe does not take waits."""
+        try:
+            line = self._lines.get(worker) or self._start(worker)
+        except OSError as error:
+            self._refuse(worker, chunk, error)
+            return
         line.credit -= 1
         line.held |= {state.seq: state for state in chunk.states}
         self._queue(line, Kind.CHUNK, chunk)
 
     def events(self, timeout_s: float | None) -> list[ExecutorEvent]:
         """See `Executor.events`."""
-        events: list[ExecutorEvent] = []
-        for key, mask in self._selector.select(timeout_s):
+        events, self._refused = self._refused, []
+        for key, mask in self._selector.select(0 if events else self._patience(timeout_s)):
             line: _Line | None = key.data
             if line is None:
                 _empty(self._wake_read)
@@ -112,6 +135,7 @@ class PipeExecutor:
                 self._flush(line)
             else:
                 events += self._read(line)
+        self._end_silent()
         return events
 
     def stop(self) -> None:
@@ -160,24 +184,49 @@ class PipeExecutor:
         self._selector.close()
         os.close(self._wake_read)
 
+    def _patience(self, timeout_s: float | None) -> float | None:
+        """How long to wait for a word: where one is due, not so long that its absence goes unnoticed."""
+        if not any(line.held for line in self._lines.values()):
+            return timeout_s
+        return _LISTEN_S if timeout_s is None else min(timeout_s, _LISTEN_S)
+
+    def _end_silent(self) -> None:
+        """End whoever holds entries and was silent for too long; its pipe says the rest, as of any that dies."""
+        now = time.monotonic()
+        listened_s, self._listened_at = min(now - self._listened_at, _LISTEN_S), now
+        for line in self._lines.values():
+            if not line.held or line.cause:
+                continue
+            line.silent_s += listened_s
+            if line.silent_s >= self.silence_s:
+                line.cause = f"stopped answering for {self.silence_s:g} s"
+                line.child.end(0.0)
+
     def _start(self, worker: int) -> _Line:
-        child_read, write_fd = os.pipe()
-        read_fd, child_write = os.pipe()
+        child_read, write_fd, read_fd, child_write = _two_pipes()
         _widen(read_fd)
         os.set_blocking(write_fd, False)
         try:
             child = self._start_child(worker, child_read, child_write)
-        except OSError as error:
+        except OSError:
             os.close(read_fd)
             os.close(write_fd)
-            raise WorkerError(
-                f"Worker {worker} cannot be started: {error.strerror}; raise that limit, or use fewer (--procs)."
-            ) from error
+            raise
         line = self._lines[worker] = _Line(worker, child, read_fd, write_fd)
         self.started += 1
         self._selector.register(read_fd, selectors.EVENT_READ, line)
         self._queue(line, Kind.HELLO, msgspec.structs.replace(self._settings, worker=worker))
         return line
+
+    def _refuse(self, worker: int, chunk: Chunk, error: OSError) -> None:
+        """Let a place rest that this machine has no room for; where no other works, nobody would make room."""
+        if not any(line.held for line in self._lines.values()):
+            remedy = _REMEDIES.get(error.errno or 0, "see to that")
+            raise WorkerError(
+                f"Worker {worker} cannot be started: {error.strerror}; {remedy}, or use fewer (--procs)."
+            ) from error
+        self._rests_until[worker] = time.monotonic() + _REFUSED_REST_S
+        self._refused.append(Refused(worker, f"cannot be started: {error.strerror}", chunk.states))
 
     def _queue(self, line: _Line, kind: Kind, message: object) -> None:
         waiting = bool(line.unsent)
@@ -207,6 +256,7 @@ class PipeExecutor:
         if not data:
             self._selector.unregister(line.read_fd)
             return [] if line.done else [self._lose(line)]
+        line.silent_s = 0.0
         return [event for message in line.frames.feed(data) if (event := self._heard(line, message)) is not None]
 
     def _heard(self, line: _Line, message: Frame) -> ExecutorEvent | None:
@@ -239,7 +289,7 @@ class PipeExecutor:
     def _lose(self, line: _Line) -> Died:
         """Say that a worker is dead, and what it held; its place may be started again after a rest."""
         line.child.end(_LOST_S)
-        cause, flying = line.child.cause(), line.child.in_flight()
+        cause, flying = line.cause or line.child.cause(), line.child.in_flight()
         suspects = tuple(state for seq, state in line.held.items() if seq in flying)
         others = tuple(state for seq, state in line.held.items() if seq not in flying)
         watched = self._selector.get_map()
@@ -266,6 +316,17 @@ class PipeExecutor:
             if descriptor >= 0:
                 os.close(descriptor)
                 setattr(line, name, -1)
+
+
+def _two_pipes() -> tuple[int, int, int, int]:
+    """Both pipes of a line, reading end first; none where there is room for one only. Raises OSError."""
+    one = os.pipe()
+    try:
+        return *one, *os.pipe()
+    except OSError:
+        for end in one:
+            os.close(end)
+        raise
 
 
 def _widen(descriptor: int) -> None:

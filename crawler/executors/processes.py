@@ -26,12 +26,14 @@ class _Process:
         self._process = process
         self._record = record
         self._flights: set[int] = set()
+        self._ended = False
 
     def end(self, within_s: float) -> None:
         """Wait for it; kill it where it does not go by itself."""
         try:
             self._process.wait(within_s)
         except subprocess.TimeoutExpired:
+            self._ended = True
             self._process.kill()
             self._process.wait()
         if self._record >= 0:
@@ -42,7 +44,11 @@ class _Process:
     def cause(self) -> str:
         """Why it is gone."""
         status = self._process.returncode
-        return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
+        if self._ended:
+            return "closed its pipe and did not leave"
+        if status == -signal.SIGKILL:
+            return "was ended by SIGKILL (perhaps the system is out of memory)"
+        return f"was ended by {_name(-status)}" if status < 0 else f"ended with exit status {status}"
 
     def in_flight(self) -> set[int]:
         """The seqs of the entries that it had in flight at the end."""
@@ -53,12 +59,13 @@ class ProcessExecutor(PipeExecutor):
     """Runs each worker as `python -P -m crawler.worker` (or what its engine needs in that place)."""
 
     def _start_child(self, worker: int, read_fd: int, write_fd: int) -> Child:  # noqa: ARG002
-        record = make_record(self._settings.config.conc)
         try:
-            return _Process(self._start_process(read_fd, write_fd, record), record)
-        except BaseException:
-            os.close(record)
-            raise
+            record = make_record(self._settings.config.conc)
+            try:
+                return _Process(self._start_process(read_fd, write_fd, record), record)
+            except BaseException:
+                os.close(record)
+                raise
         finally:
             os.close(read_fd)
             os.close(write_fd)
@@ -76,6 +83,11 @@ class ProcessExecutor(PipeExecutor):
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _name(number: int) -> str:
+    """A signal's name; those for real-time programs have numbers only (signal(7))."""
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
 
 
 def _environment() -> dict[str, str]:
