@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say: their origin serves the right bytes, and both of them run to their end."""
+"""The benchmarks measure what they say: their origin serves the right bytes, and all of them run to their end."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import crawler
 from benchmarks.measure import measure
 from benchmarks.origin import page, running_origin, served_files
 from benchmarks.pages import url_list
 from benchmarks.readers import READERS, verdict
+from benchmarks.results import open_store, result_of
 from crawler import warc
+from crawler.records import Entry, Request
 
 ADDRESSES = ("127.0.0.1", "127.0.0.2")
 FILES = {
@@ -242,6 +245,38 @@ def test_pages_notices(folder: Path, tmp_path: Path) -> None:
     assert "6 compared, 2 differing" in table
     assert f"differs: {base}/file/index.html" in table
     assert f"differs: {base}/file/empty.css" in table
+
+
+def test_resume_runs() -> None:
+    """The resume benchmark tells what each run costs, and that each ended with a fetched page for every entry."""
+    status, table, line = run("resume", "--entries", "250", "--conc", "8")
+    assert 0 == status
+    assert "the list's check alone" in table
+    assert [250, 250, 251] == [line["figures"][name]["entries"] for name in ("missing", "nothing", "more")]
+    assert [3, 0, 1] == [line["figures"][name]["recorded"] for name in ("missing", "nothing", "more")]
+
+
+def test_commit_runs(tmp_path: Path) -> None:
+    """The commit benchmark syncs only where it says so, commits as often as it says, and leaves nothing behind."""
+    arguments = ("--pages", "100", "--crawl-pages", "20", "--rounds", "1", "--folder", str(tmp_path))
+    status, table, line = run("commit", *arguments)
+    assert (0, []) == (status, list(tmp_path.iterdir()))
+    assert line["settings"]["file_system"] in table
+    stored, crawled = line["figures"]["stored"], line["figures"]["crawled"]
+    assert [1, 3] == [stored[name]["commits"] for name in ("one commit, not synced", "a commit for each page")]
+    assert [100, 100, 100, 2] == [cost["pages"] for cost in stored.values()]
+    assert [True, False, False, True] == [cost["syncs"] > 0 for cost in stored.values()]
+    assert [True, False] == [cost["syncs"] > 0 for cost in crawled.values()]
+
+
+def test_results_are_real(tmp_path: Path) -> None:
+    """A result that was made without a fetch is read back out of the archive as the page that it stands for."""
+    entry = Entry(1, "urls.txt", 1, Request("http://a.test/page/1"))
+    with contextlib.closing(open_store(tmp_path)) as store:
+        store.add(result_of(entry))
+        store.commit(finished=True)
+    with crawler.open(tmp_path) as results:
+        assert page(1) == results.get("http://a.test/page/1").body
 
 
 def record(digest: str) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -13,7 +15,12 @@ _PIECES = st.sampled_from(
     ["http://", "https:", "//", "example.com", "ß.de", "①", ":80", ":", "@", "u:p", "%41", "%00", "[::1]",
      "/", "..", "?", "#", "a b", "\t", "\u202e", "xn--", "\\", "1.2", "0x7f", "é"]
 )  # fmt: skip
+_IN_A_PATH = ("a", "/", "/..", "/.", "%", "%2e", "%2E", "\t", "\n", "é", *" Z0-_~!$&'()*+,;=:@?#|^`{}[]<>\\\"")
 _TEXTS = st.text() | st.lists(_PIECES, max_size=8).map("".join)
+
+
+def _joined(*pieces: str) -> st.SearchStrategy[str]:
+    return st.lists(st.sampled_from(pieces), max_size=8).map("".join)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +93,31 @@ def test_any_text(text: str) -> None:
     assert (url.href.isascii(), "#" in url.href) == (True, False)
     assert url._replace(userinfo=None) == urls.parse(url.href)
     assert url.href.startswith(urls.origin(url.href) + "/")
+
+
+@given(st.from_regex(urls._NORMAL, fullmatch=True))
+@example("http://a--b.0x1.example.com//a//b;c/d.e/%?%2e/../?")
+@example("https://-.x-.abc/a../b.")
+def test_normal_form(text: str) -> None:
+    """What passes for a URL in normal form is one: the standard's parser gives back the very same."""
+    assert urls._parse(text) == urls.parse(text) == Url(text, text.split("/")[2], text.partition(":")[0])
+
+
+@given(host=_joined("a", "B", "9", "-", ".", "xn--", "xn--a.", "0x1", "%41"), path=_joined(*_IN_A_PATH))
+@example(host="a.xn--99999999", path="")
+@example(host="a", path="b/%2E.")
+@example(host="a", path="?'")
+def test_any_form(host: str, path: str) -> None:
+    """Whatever form an entry has, the short way never gives another answer than the parser."""
+    text = f"http://{host}.com/{path}"
+    assert _outcome(urls._parse, text) == _outcome(urls.parse, text)
+
+
+def _outcome(parse: Callable[[str], Url], text: str) -> Url | str:
+    try:
+        return parse(text)
+    except UrlError as error:
+        return str(error)
 
 
 @given(_TEXTS)
