@@ -7,7 +7,7 @@ import http.client
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class Origin:
         return int(json.loads(self.ask("/_hits")).get(target, 0))
 
     def stats(self) -> dict[str, Any]:
-        """`in_flight`, `most_in_flight`, `connections` made so far and `open`, the asking one included."""
+        """`requests`, `in_flight`, `most_in_flight`, `connections` made so far and `open`, the asking one included."""
         stats: dict[str, Any] = json.loads(self.ask("/_stats"))
         return stats
 
@@ -62,7 +62,7 @@ class Origin:
 
 
 @contextlib.contextmanager
-def running_origin(folder: Path) -> Iterator[Origin]:
+def running_origin(folder: Path, addresses: Sequence[str] = ADDRESSES) -> Iterator[Origin]:
     """An origin as a child process; it ends when its standard input does."""
     authority = trustme.CA()
     issued = authority.issue_cert(*_NAMES)
@@ -70,7 +70,7 @@ def running_origin(folder: Path) -> Iterator[Origin]:
     authority.cert_pem.write_to_path(root)
     issued.cert_chain_pems[0].write_to_path(cert)
     issued.private_key_pem.write_to_path(key)
-    options = ["--addresses", ",".join(ADDRESSES), "--cert", str(cert), "--key", str(key)]
+    options = ["--addresses", ",".join(addresses), "--cert", str(cert), "--key", str(key)]
     child = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("origin.py")), *options],
         stdin=subprocess.PIPE,

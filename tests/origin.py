@@ -2,7 +2,8 @@
 
 `python origin.py [--addresses 127.0.0.1,127.0.0.2] [--cert FILE --key FILE]` listens on one free port of
 every address (and, given a certificate, on a second one with TLS), prints one JSON line with `port` and
-`tls_port`, and serves until its standard input ends. Nothing in it waits unless the path says so.
+`tls_port`, and serves until its standard input ends. The address `lo` is all of 127.0.0.0/8. Nothing in it
+waits unless the path says so.
 
 | path | answer |
 | --- | --- |
@@ -26,7 +27,7 @@ every address (and, given a certificate, on a second one with TLS), prints one J
 | `/huge-headers?n=` `/many-headers?n=` | one field of n bytes (100,000); n fields (150) |
 | `/odd-reason` `/no-reason` | a reason phrase that is not ASCII; none |
 | `/flaky/KEY/N` `/flaky-reset/KEY/N` | N times 503, reset; then 200 |
-| `/retry-after/KEY` | 429 with `Retry-After: 0` once, then 200 |
+| `/retry-after/KEY` `/retry-after-date/KEY?s=` | 429 with `Retry-After: 0`, the date in s seconds, once; then 200 |
 | `/echo` | JSON: method, target, headers, body, number of the connection, address it came in on |
 | `/head-only` | Content-Length 1000 to HEAD, 405 to all else |
 | `/204` `/304` | no body by definition |
@@ -39,7 +40,7 @@ every address (and, given a certificate, on a second one with TLS), prints one J
 | `/nul-header` `/colonless-header` `/spaced-header` `/folded-header` `/latin-header` | odd field lines |
 | `/bad-chunk?s=` | a chunk, s seconds later a chunk size that is none |
 | `/extra-bytes` `/204-with-body` | bytes after the end |
-| `/_hits` `/_stats` | JSON: requests by target; in flight, most in flight, connections made and open |
+| `/_hits` `/_stats` | JSON: requests by target; requests, in flight, most in flight, connections made and open |
 """
 
 from __future__ import annotations
@@ -48,20 +49,24 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import email.utils
 import gzip
 import http.client
 import itertools
 import json
+import resource
 import socket
 import ssl
 import struct
 import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qs, urlsplit
 
 CHUNKS = (b"first, ", b"second, ", b"x" * 5000, b" last")
 Field = tuple[str, str]
+_BACKLOG = 4096
 
 
 def body_bytes(n: int) -> bytes:
@@ -105,6 +110,7 @@ class Site:
     hits: Counter[str] = dataclasses.field(default_factory=Counter)
     seen: Counter[str] = dataclasses.field(default_factory=Counter)
     gates: defaultdict[str, asyncio.Event] = dataclasses.field(default_factory=lambda: defaultdict(asyncio.Event))
+    requests: int = 0
     connections: int = 0
     open: int = 0
     in_flight: int = 0
@@ -150,6 +156,7 @@ class Call:
             await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
                 raise HangUpError
+            waiting.result()
         finally:
             for future in (waiting, gone):
                 future.cancel()
@@ -224,16 +231,18 @@ async def _slow_body(call: Call) -> None:
 
 async def _drip(call: Call) -> None:
     await call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
-    while True:
-        await call.send(b".")
-        await call.pause()
+    await call.wait(_drops(call))
 
 
 async def _drip_header(call: Call) -> None:
     await call.send(b"HTTP/1.1 200 OK\r\nX-Drip: ")
+    await call.wait(_drops(call))
+
+
+async def _drops(call: Call) -> None:
     while True:
         await call.send(b".")
-        await call.pause()
+        await asyncio.sleep(float(call.query("s", "1")))
 
 
 async def _hold(call: Call) -> None:
@@ -286,9 +295,17 @@ async def _flaky_reset(call: Call) -> None:
 
 
 async def _retry_after(call: Call) -> None:
+    await _later(call, "0")
+
+
+async def _retry_after_date(call: Call) -> None:
+    await _later(call, email.utils.formatdate(time.time() + float(call.query("s", "1")), usegmt=True))
+
+
+async def _later(call: Call, when: str) -> None:
     call.site.seen[call.target] += 1
     first = call.site.seen[call.target] == 1
-    await call.send(message(429, b"later", ("Retry-After", "0")) if first else html(page(3)))
+    await call.send(message(429, b"later", ("Retry-After", when)) if first else html(page(3)))
 
 
 async def _echo(call: Call) -> None:
@@ -312,7 +329,7 @@ async def _hits(call: Call) -> None:
 
 
 async def _stats(call: Call) -> None:
-    names = ("connections", "open", "in_flight", "most_in_flight")
+    names = ("requests", "connections", "open", "in_flight", "most_in_flight")
     stats = {name: getattr(call.site, name) for name in names}
     await call.send(message(200, json.dumps(stats).encode(), ("Content-Type", "application/json")))
 
@@ -361,6 +378,7 @@ ROUTES: dict[str, Handler] = {
     "flaky": _flaky,
     "flaky-reset": _flaky_reset,
     "retry-after": _retry_after,
+    "retry-after-date": _retry_after_date,
     "echo": _echo,
     "head-only": _head_only,
     "204": replay(_BODILESS[204]),
@@ -403,6 +421,7 @@ async def _read_call(site: Site, reader: asyncio.StreamReader, writer: asyncio.S
 async def _answer(call: Call) -> None:
     site, seen = call.site, call.words[0] not in _UNSEEN
     site.hits[call.target] += seen
+    site.requests += seen
     site.in_flight += seen
     site.most_in_flight = max(site.most_in_flight, site.in_flight)
     try:
@@ -433,14 +452,29 @@ async def _serve(
             await writer.wait_closed()
 
 
+def _socket(address: str, port: int) -> socket.socket:
+    """A socket that listens on an address."""
+    sock = socket.socket()
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if address == "lo":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+        sock.bind(("" if address == "lo" else address, port))
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
 def _sockets(addresses: list[str]) -> list[socket.socket]:
     """Listening sockets on the same free port of every address."""
     for _ in range(50):
         with contextlib.ExitStack() as stack:
             try:
-                sockets = [stack.enter_context(socket.create_server((addresses[0], 0), backlog=4096))]
+                sockets = [stack.enter_context(_socket(addresses[0], 0))]
                 port = sockets[0].getsockname()[1]
-                sockets += [stack.enter_context(socket.create_server((a, port), backlog=4096)) for a in addresses[1:]]
+                sockets += [stack.enter_context(_socket(address, port)) for address in addresses[1:]]
             except OSError:
                 continue  # the port was taken on one of the others
             stack.pop_all()
@@ -454,8 +488,14 @@ async def _listen(addresses: list[str], site: Site, numbers: itertools.count[int
 
     sockets = _sockets(addresses)
     for sock in sockets:
-        await asyncio.start_server(serve, sock=sock, ssl=tls, limit=2**22)
+        await asyncio.start_server(serve, sock=sock, ssl=tls, limit=2**22, backlog=_BACKLOG)
     return int(sockets[0].getsockname()[1])
+
+
+def _raise_limit() -> None:
+    """As many connections as the hard limit of descriptors grants."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _run(addresses: list[str], cert: str | None, key: str | None) -> None:
@@ -475,4 +515,5 @@ if __name__ == "__main__":
     parser.add_argument("--cert")
     parser.add_argument("--key")
     options = parser.parse_args()
+    _raise_limit()
     asyncio.run(_run(options.addresses.split(","), options.cert, options.key))
