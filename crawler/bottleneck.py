@@ -12,7 +12,8 @@ class Pressure:
     """Where a run pushes against something. Shares are of one core, or of the time, from 0 to 1.
 
     `in_flight` of `places` exchanges; `parked` entries are with a worker and may not go yet, because of `hosts` hosts;
-    `unread` says that the list has not ended, `starved` that there is nothing of it to take just now.
+    `unread` says that the list has not ended, `starved` that there is nothing of it to take just now. `shortage` is the
+    limit of this machine that holds exchanges back.
     """
 
     workers: int
@@ -27,13 +28,15 @@ class Pressure:
     window_full: bool
     unread: bool
     starved: bool
+    shortage: str | None = None
 
 
 def bottleneck(now: Pressure) -> str:
-    """The first of these that holds: disk, CPU, network, the list, politeness, the end."""
+    """The first of these that holds: this machine, disk, CPU, network, the list, politeness, the end."""
     full = now.places > 0 and now.in_flight >= _BUSY * now.places
     answers = (
         (now.workers == 0, "starting"),
+        (now.shortage is not None, f"this machine: {now.shortage}"),
         (now.consumer > _BUSY, "disk: recording takes all the time; a faster disk for --out would help"),
         (now.parent_cpu > _BUSY, "CPU: the parent process uses its core up"),
         (

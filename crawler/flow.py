@@ -44,6 +44,7 @@ _PASSING_STATUSES = frozenset({429, 502, 503, 504})
 _POLICY_CLASSES = frozenset({"blocked_address", "robots", "scheme", "type"})
 _LEAST_S = 0.1  # a timer may fire early by a hair; a try that short would only throw away what the last one brought
 _BACKOFF_S, _BACKOFF_MOST_S, _RETRY_AFTER_MOST_S = 0.5, 30.0, 120.0
+_SHORTAGES_MOST = 8  # waits of 91.5 s in all: a port in TIME_WAIT is free again after 60 (tcp(7))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,7 +105,9 @@ def fetch(state: FlowState, rules: FlowRules) -> Generator[Action, Event, Fate |
         state = msgspec.structs.replace(state, spent_s=state.spent_s + outcome.spent_s)
         pause = _retry_pause(state, outcome, rules)
         if pause is not None:
-            state = msgspec.structs.replace(state, attempts=state.attempts + 1)
+            shortages = state.shortages + _is_local(outcome)
+            state = msgspec.structs.replace(state, attempts=state.attempts + 1, shortages=shortages)
+            del outcome  # what came of its body would take up memory while we wait
             yield Wait(pause)
             continue
         onward = _follow(state, outcome, rules)
@@ -189,13 +192,21 @@ def _request_headers(state: FlowState, config: CrawlConfig) -> Headers:
 
 def _retry_pause(state: FlowState, outcome: _Try, rules: FlowRules) -> float | None:
     """Seconds to wait before the next try, or None where there is none."""
-    if state.attempts >= rules.config.retries or state.spent_s > rules.config.max_time - _LEAST_S:
+    tries, most = state.attempts - state.shortages, rules.config.retries
+    if _is_local(outcome):  # nobody else's doing: it has tries of its own
+        tries, most = state.shortages, _SHORTAGES_MOST
+    if tries >= most or state.spent_s > rules.config.max_time - _LEAST_S:
         return None
     if not (_failure_can_pass(state, outcome) or _status_can_pass(state, outcome)):
         return None
-    backoff = min(_BACKOFF_S * 2.0**state.attempts, _BACKOFF_MOST_S) * (0.5 + rules.chance())
+    backoff = min(_BACKOFF_S * 2.0**tries, _BACKOFF_MOST_S) * (0.5 + rules.chance())
     asked = _retry_after(outcome.body, rules.utc()) if outcome.status in _PASSING_STATUSES else None
     return max(backoff, asked or 0.0)
+
+
+def _is_local(outcome: _Try) -> bool:
+    """Whether it met a limit of this machine."""
+    return isinstance(outcome.event, Failure) and outcome.event.error_class == "local"
 
 
 def _failure_can_pass(state: FlowState, outcome: _Try) -> bool:
@@ -289,7 +300,7 @@ def _fate(state: FlowState, outcome: _Try, failure: Failure | None = None) -> Fa
         outcome="fetched" if error_class is None else "denied" if denied else "failed",
         error_class=error_class,
         error=event.message if isinstance(event, Failure) else None,
-        attempts=state.attempts + (0 if nothing_tried else 1),
+        attempts=state.earlier_attempts + state.attempts + (0 if nothing_tried else 1),
         started=outcome.started,
         request_headers=outcome.request_headers,
         body=outcome.body if outcome.status is not None else None,

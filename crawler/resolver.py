@@ -17,9 +17,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
+from crawler import descriptors
 from crawler.escape import printable
 from crawler.exchange import Addresses, Failure
-from crawler.records import ErrorClass
+from crawler.shortage import THREADS, no_descriptor, shortage
 
 Answer = Addresses | Failure
 Lookup = Callable[[str], Awaitable[Iterable[str]]]
@@ -32,9 +33,17 @@ NAMES = 50_000
 LOOKUPS = min(32, (os.cpu_count() or 1) + 4)
 """Lookups at once: as many as a loop's own executor has threads, so none spends its deadline in a queue."""
 
-# What says that this machine has run out of something, and nothing about the name.
-_LOCAL = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, socket.EAI_MEMORY}
+# getaddrinfo(3) has no word for a lack of descriptors: without one glibc 2.36 says EAI_SYSTEM with EMFILE or EBUSY, and
+# where one of its files cannot be opened it goes on to the next source, and says EAI_NONAME or EAI_AGAIN.
+_FEW_DESCRIPTORS = 3
+_DESCRIPTORS_A_LOOKUP = 2  # a file and a socket
+_RAISED = (MemoryError, OSError, UnicodeError)
 _LONGEST_MESSAGE = 300  # characters
+
+
+def _affordable() -> int:
+    """As many lookups at once as the descriptors that are kept free for them allow."""
+    return max(1, min(LOOKUPS, descriptors.reserve() // _DESCRIPTORS_A_LOOKUP))
 
 
 async def system_lookup(host: str) -> list[str]:
@@ -103,19 +112,29 @@ def _answer(host: str, found: Iterable[str], dns_ms: float) -> Answer:
     return Addresses(addresses, dns_ms) if addresses else _failed(host, "the name has no address")
 
 
-def _failure(host: str, error: OSError | UnicodeError) -> Failure:
+def _failure(host: str, error: MemoryError | OSError | UnicodeError) -> Failure:
     """What a lookup raised, as what it means for the URL."""
+    lacking = _lacking(error)
+    if lacking is not None:
+        return Failure("local", lacking, sent=False)
     if isinstance(error, TimeoutError):
         return _failed(host, "no answer in time")
-    if isinstance(error, UnicodeError):
-        return _failed(host, "the DNS has no such names")  # an empty label, or one of more than 63 bytes
-    if error.errno in _LOCAL:
-        return _failed(host, error.strerror or str(error), "local")
-    return _failed(host, error.strerror or str(error))
+    if isinstance(error, OSError):
+        return _failed(host, error.strerror or str(error))
+    return _failed(host, "the DNS has no such names")  # an empty label, or one of more than 63 bytes
 
 
-def _failed(host: str, reason: str, error_class: ErrorClass = "dns") -> Failure:
-    return Failure(error_class, printable(f"{host}: {reason}", _LONGEST_MESSAGE), sent=False)
+def _lacking(error: MemoryError | OSError | UnicodeError) -> str | None:
+    """The limit of this machine that kept a lookup from its answer, in words; None where none did."""
+    known = shortage(error)
+    if known is None and isinstance(error, OSError):
+        without = error.errno == errno.EBUSY or descriptors.left() < _FEW_DESCRIPTORS
+        return no_descriptor() if without else None
+    return known
+
+
+def _failed(host: str, reason: str) -> Failure:
+    return Failure("dns", printable(f"{host}: {reason}", _LONGEST_MESSAGE), sent=False)
 
 
 class Resolver:
@@ -129,14 +148,14 @@ class Resolver:
         negative_ttl_s: float = NEGATIVE_TTL_S,
         deadline_s: float = DEADLINE_S,
         names: int = NAMES,
-        lookups: int = LOOKUPS,
+        lookups: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lookup = lookup
         self._deadline_s = deadline_s
         self._clock = clock
         self._names = _Names(ttl_s, negative_ttl_s, names, clock)
-        self._slots = asyncio.Semaphore(lookups)
+        self._slots = asyncio.Semaphore(lookups or _affordable())
         self._pending: dict[str, asyncio.Task[Answer]] = {}
 
     def cached(self, host: str) -> Answer | None:
@@ -161,7 +180,7 @@ class Resolver:
                 async with asyncio.timeout(self._deadline_s):
                     found = await self._lookup(host)
                 answer = _answer(host, found, (self._clock() - started) * 1000)
-            except (OSError, UnicodeError) as error:
+            except _RAISED as error:
                 answer = _failure(host, error)
         self._names.put(host, answer)
         return answer
@@ -181,14 +200,14 @@ class BlockingResolver:
         negative_ttl_s: float = NEGATIVE_TTL_S,
         deadline_s: float = DEADLINE_S,
         names: int = NAMES,
-        lookups: int = LOOKUPS,
+        lookups: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lookup = lookup
         self._deadline_s = deadline_s
         self._clock = clock
         self._names = _Names(ttl_s, negative_ttl_s, names, clock)
-        self._slots = threading.Semaphore(lookups)
+        self._slots = threading.Semaphore(lookups or _affordable())
         self._lock = threading.Lock()
         self._pending: dict[str, Future[Answer]] = {}
 
@@ -214,9 +233,9 @@ class BlockingResolver:
         self._slots.acquire()
         try:
             threading.Thread(target=self._look_up, args=(host, pending), name="dns", daemon=True).start()
-        except RuntimeError as error:  # no more threads
+        except (MemoryError, RuntimeError):  # no more threads
             self._slots.release()
-            return self._settle(host, pending, _failed(host, str(error), "local"))
+            return self._settle(host, pending, Failure("local", THREADS, sent=False))
         try:
             return pending.result(self._deadline_s)
         except TimeoutError as error:
@@ -227,7 +246,7 @@ class BlockingResolver:
         try:
             found = self._lookup(host)
             answer = _answer(host, found, (self._clock() - started) * 1000)
-        except (OSError, UnicodeError) as error:
+        except _RAISED as error:
             answer = _failure(host, error)
         finally:
             self._slots.release()

@@ -622,7 +622,7 @@ class TestLoading:
     @pytest.mark.parametrize("name", ["asyncio", "threads", "serial"])
     def test_descriptors_run_out(self, origin: Origin, name: str) -> None:
         """Where this machine has no descriptor left, that is `local` and no fault of the host's."""
-        arguments = [str(Path(__file__).parent), name, origin.url("/page/1")]
+        arguments = [str(Path(__file__).parent), name, origin.url("/http10")]  # which leaves no idle connection
         child = subprocess.run(
             [sys.executable, "-c", _EXHAUSTED, *arguments],
             capture_output=True,

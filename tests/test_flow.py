@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 from scripted import PUBLIC, World, answer, failure, state
 
 from crawler.config import CrawlConfig
-from crawler.flow import Fate
+from crawler.exchange import Addresses, Exchange, Failure, Wait
+from crawler.flow import Fate, fetch
 from crawler.records import FlowState
 
 URL = "http://example.com/"
@@ -50,6 +53,45 @@ def test_retries_end() -> None:
     ending = fate(world, config=CrawlConfig(retries=2))
 
     assert ("failed", "reset", 3, 3) == (ending.outcome, ending.error_class, ending.attempts, len(world.exchanges))
+
+
+def test_a_limit_of_this_machine_has_tries_of_its_own() -> None:
+    """They leave `retries` alone, last longer than a port's TIME_WAIT of 60 s, and each is counted."""
+    world = World({URL: [failure("local", sent=False)]})
+    ending = fate(world, config=CrawlConfig(retries=0))
+
+    assert ("failed", "local", 9) == (ending.outcome, ending.error_class, ending.attempts)
+    assert [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0] == world.waits
+
+
+def test_tries_of_both_kinds_do_not_mix() -> None:
+    """What a site fails counts for `retries` alone, and backs off as if this machine had not failed in between."""
+    world = World({URL: [failure("local"), failure("reset"), failure("local"), failure("reset"), answer()]})
+    ending = fate(world, config=CrawlConfig(retries=2))
+
+    assert ("fetched", 5) == (ending.outcome, ending.attempts)
+    assert [0.5, 0.5, 1.0, 1.0] == world.waits
+
+
+def test_a_post_that_may_have_arrived_is_not_sent_again_for_our_own_limits() -> None:
+    """Memory that ran out over the answer says nothing about the request."""
+    world = World({URL: [failure("local", sent=True), answer()]})
+    ending = fate(world, state(URL, method="POST", body=b"pay"))
+
+    assert ("failed", "local", 1) == (ending.outcome, ending.error_class, len(world.exchanges))
+
+
+def test_a_wait_holds_no_body() -> None:
+    """The part that came of an answer takes up no memory while its entry waits to be tried again."""
+    flow = fetch(state(URL), World({}).rules())
+    flow.send(None)
+    exchange = flow.send(Addresses((PUBLIC,)))
+    assert isinstance(exchange, Exchange)
+    body = weakref.ref(exchange.body)
+    assert isinstance(flow.send(Failure("local", "memory is short")), Wait)
+    del exchange
+
+    assert body() is None
 
 
 def test_a_post_is_not_sent_twice_after_an_ambiguous_failure() -> None:

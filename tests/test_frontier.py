@@ -7,10 +7,11 @@ import asyncio
 from scripted import PUBLIC, World, answer, failure, state
 
 from crawler.config import CrawlConfig
-from crawler.exchange import Addresses, Exchange, Resolve
+from crawler.exchange import Addresses, Exchange, Failure, Resolve
 from crawler.flow import Fate
 from crawler.frontier import Frontier, Known, Turn
 from crawler.records import FlowState
+from crawler.throttle import Throttle
 
 
 def nothing_known(host: str) -> None:
@@ -193,3 +194,77 @@ def test_a_delay_counts_from_the_start_of_an_exchange() -> None:
     assert frontier.started(turn, 1_005)
     assert None is frontier.next(1_005.5)
     assert None is not frontier.next(1_006)
+
+
+def flying(frontier: Frontier, now: float) -> list[Turn]:
+    """The exchanges that the driver gets now."""
+    turns = []
+    while (turn := frontier.next(now)) is not None:
+        turns.append(turn)
+    return turns
+
+
+def test_a_limit_of_this_machine_lowers_what_is_handed_out() -> None:
+    """Once an event, however many were in flight; what waits for its place holds nobody else of its host up twice."""
+    world = World({f"http://h{n}.com/": [answer()] for n in range(40)})
+    throttle = Throttle(8)
+    frontier = Frontier(world.rules(), lambda host: Addresses((PUBLIC,)), 64, throttle)
+    frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
+    turns = flying(frontier, 1_000)
+    assert (8, 8) == (len(turns), frontier.in_flight)
+    for turn in turns:
+        frontier.done(turn, Failure("local", "memory is short", sent=False), 1_001)
+
+    assert (4, "memory is short") == (throttle.places, frontier.shortage)
+    assert 4 == len(flying(frontier, 1_001))
+    assert 0 < frontier.ready
+
+
+def test_a_lookup_that_met_a_limit_lowers_it_too() -> None:
+    """It takes descriptors as an exchange does; and lookups go on while no exchange has a place."""
+    world = World({f"http://h{n}.com/": [answer()] for n in range(9)})
+    throttle = Throttle(4)
+    frontier = Frontier(world.rules(), lambda host: None, 64, throttle)
+    frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
+    lookups = flying(frontier, 1_000)
+    assert [Resolve] * 9 == [type(turn.action) for turn in lookups]
+    for turn in lookups[:4]:
+        frontier.done(turn, Addresses((PUBLIC,)), 1_001)
+    assert [Exchange] * 4 == [type(turn.action) for turn in flying(frontier, 1_001)]
+    frontier.done(lookups[4], Failure("local", "no descriptor", sent=False), 1_001)
+
+    assert 2 == throttle.places
+
+
+def test_every_entry_ends_however_short_the_machine_is() -> None:
+    """With limits that are met again and again, as many fates come out as entries went in, and all are fetched."""
+    world = World({f"http://h{n % 7}.com/{n}": [failure("local", sent=False)] * 3 + [answer()] for n in range(50)})
+    frontier = Frontier(world.rules(CrawlConfig(delay=0.1)), nothing_known, 16, Throttle(4))
+    frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
+    endings = world.drain(frontier)
+
+    assert list(range(1, 51)) == sorted(ending.state.seq for ending in endings if isinstance(ending, Fate))
+    assert {("fetched", 4)} == {(ending.outcome, ending.attempts) for ending in endings if isinstance(ending, Fate)}
+    assert (0, None) == (frontier.in_flight, frontier.next(world.now))
+
+
+def test_a_delay_holds_for_exchanges_that_waited_for_their_place() -> None:
+    """Two of one host that got their slots long ago do not start together when there is room again."""
+    world = World({"http://a.com/0": [answer()], "http://b.com/1": [answer()], "http://b.com/2": [answer()]})
+    frontier = Frontier(world.rules(CrawlConfig(delay=1.0)), nothing_known, 16, Throttle(1))
+    frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
+    lookups = [frontier.next(1_000), frontier.next(1_000), frontier.next(1_001)]
+    for turn in lookups:
+        assert turn is not None
+        frontier.done(turn, Addresses((PUBLIC,)), 1_010)
+    starts = []
+    now = 1_010.0
+    while frontier.held:
+        turn = frontier.next(now)
+        if turn is None:
+            now = frontier.wake_at() or now
+            continue
+        starts.append((turn.host, now))
+        frontier.done(turn, world.do(turn.action), now)
+
+    assert [("a.com", 1_010.0), ("b.com", 1_010.0), ("b.com", 1_011.0)] == starts

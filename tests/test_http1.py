@@ -40,6 +40,7 @@ def test_brief(text: str) -> None:
         (OSError("several things"), False, "connect"),
         (OSError(errno.EMFILE, "x"), True, "local"),
         (OSError(errno.EADDRNOTAVAIL, "x"), False, "local"),
+        (OSError(errno.ENETUNREACH, "no address from which ::1 can be reached"), False, "connect"),
         (TimeoutError(), False, "timeout"),
         (TimeoutError(errno.ETIMEDOUT, "x"), True, "timeout"),
         (ssl.SSLError(1, "WRONG_VERSION_NUMBER"), True, "tls"),
@@ -63,6 +64,7 @@ def test_connect_fault(error: OSError, tls: bool, error_class: str) -> None:
         (RuntimeError("closed"), False, "reset"),
         (TimeoutError(errno.ETIMEDOUT, "x"), True, "timeout"),
         (OSError(errno.ENOBUFS, "x"), False, "local"),
+        (MemoryError(), True, "local"),
     ],
 )
 def test_broken_fault(error: Exception, in_body: bool, error_class: str) -> None:

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from crawler import descriptors
+from crawler.descriptors import limit
 from crawler.exchange import Addresses, Failure
 from crawler.resolver import Answer, BlockingResolver, Resolver
 
@@ -118,14 +120,32 @@ def test_remembers_the_recently_used(make: Make) -> None:
         (UnicodeError("label empty"), "dns", "a.com: the DNS has no such names"),
         (TimeoutError(), "dns", "a.com: no answer in time"),
         (OSError(errno.ECONNREFUSED, "Connection refused"), "dns", "a.com: Connection refused"),
-        (OSError(errno.EMFILE, "Too many open files"), "local", "a.com: Too many open files"),
-        (socket.gaierror(socket.EAI_MEMORY, "Memory failure"), "local", "a.com: Memory failure"),
+        (OSError(errno.EMFILE, "x"), "local", f"no file descriptor is left (ulimit -n is {limit()})"),
+        (OSError(errno.EBUSY, "x"), "local", f"no file descriptor is left (ulimit -n is {limit()})"),
+        (OSError(errno.ENFILE, "x"), "local", "the system has no file descriptor left (fs.file-max)"),
+        (socket.gaierror(socket.EAI_MEMORY, "x"), "local", "memory is short (ulimit -v, or the container's limit)"),
+        (MemoryError(), "local", "memory is short (ulimit -v, or the container's limit)"),
     ],
 )
 def test_errors(make: Make, error: Exception, error_class: str, message: str) -> None:
     """What a lookup raises is a Failure of one line: dns, or local where this machine ran out."""
     _, ask = make(FakeNames({"a.com": error}))
     assert Failure(error_class, message, sent=False) == ask("a.com")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", [socket.EAI_NONAME, socket.EAI_AGAIN, socket.EAI_FAIL])
+def test_nothing_is_said_of_a_name_without_descriptors(
+    make: Make, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where none is left, getaddrinfo may say of any name that there is none: that is `local`, and not remembered."""
+    names = FakeNames({"a.com": socket.gaierror(number, "x")})
+    _, ask = make(names)
+    with monkeypatch.context() as patched:
+        patched.setattr(descriptors, "left", lambda: 0)
+        answer = ask("a.com")
+
+    assert Failure("local", f"no file descriptor is left (ulimit -n is {limit()})", sent=False) == answer
+    assert "dns" == getattr(ask("a.com"), "error_class", None)
 
 
 def test_no_address(make: Make) -> None:
@@ -251,5 +271,6 @@ def test_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
         answer = resolver.resolve("a.com")
-    assert Failure("local", "a.com: can't start new thread", sent=False) == answer
+    limit_met = "no thread can be started (ulimit -u, or the pids limit)"
+    assert Failure("local", limit_met, sent=False) == answer
     assert isinstance(resolver.resolve("a.com"), Addresses)

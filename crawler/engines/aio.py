@@ -30,6 +30,7 @@ from aiohttp.http_exceptions import (
 )
 from yarl import URL
 
+from crawler import descriptors
 from crawler.body import Verdict
 from crawler.engines.http1 import (
     LINE_BYTES,
@@ -42,11 +43,13 @@ from crawler.engines.http1 import (
     tls_context,
 )
 from crawler.exchange import IDEMPOTENT, Exchange, Failure, Reply, Timings
+from crawler.shortage import MEMORY, lacks_descriptors, plain, shortage
 
 NAME = "asyncio"
 DRIVER = "tasks"
 
 _MOST_FIELDS = 256
+_CLOSING_TURNS = 4  # of the loop, in which a connection that was aborted is closed; uvloop takes two
 _OURS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _CUTS = (ContentLengthError, TransferEncodingError)
 _NO_LIMITS = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
@@ -75,6 +78,7 @@ class _Trail:
     sent: bool = False
     ip: str | None = None
     connect_ms: float | None = None
+    lacking: OSError | None = None
 
 
 _TRAIL: ContextVar[_Trail] = ContextVar("_TRAIL")
@@ -108,7 +112,9 @@ class AioEngine:
         try:
             async with asyncio.timeout(exchange.time_s) as run.limit:
                 await run.through(self._session)
-        except (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError, ValueError) as error:
+        except (aiohttp.ClientError, HttpProcessingError, MemoryError, OSError, RuntimeError, ValueError) as error:
+            if lacks_descriptors(trail.lacking):
+                self._connector.drop_idle()
             return run.failure(error)
         finally:
             self._connector.forget_idle()
@@ -206,18 +212,22 @@ class _Run:
     def failure(self, error: Exception) -> Failure:
         """What the exception says, in our words."""
         error_class, message = self._fault(error)
+        for cause in _causes(error):
+            cause.__traceback__ = None  # its frames hold the body, in a ring with the reader that holds the exception
         if self._body.status is not None:
             self._body.cut("time" if error_class in ("timeout", "too_slow") else "disconnect")
         return Failure(error_class, brief(message), self._trail.sent, self._trail.ip, self.timings())
 
     def _fault(self, error: Exception) -> Fault:
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
-            return "timeout", "connect timed out"
         if isinstance(error, aiohttp.ClientConnectorError):
-            return connect_fault(error.os_error, tls=self._exchange.url.startswith("https:"))
+            return connect_fault(self._trail.lacking or error.os_error, tls=self._exchange.url.startswith("https:"))
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return connect_fault(self._trail.lacking or TimeoutError(), tls=False)
         if self.limit.expired():
             return late_fault(self._exchange, stalled=self._due < self._deadline)
         causes = list(_causes(error))
+        if any(isinstance(cause, MemoryError) for cause in causes):
+            return "local", MEMORY
         if any(isinstance(cause, LineTooLong) or "Too many headers" in str(cause) for cause in causes):
             return "headers_too_large", f"a line of over {LINE_BYTES} bytes, or over {_MOST_FIELDS} fields"
         for cause in causes:
@@ -259,6 +269,8 @@ class _Line(ResponseHandler):
         super().connection_lost(exc)
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException = _EXC_SENTINEL) -> None:
+        if isinstance(exc_cause, MemoryError):
+            exc = exc_cause  # whatever the parser met, aiohttp calls the message malformed
         self._tell_reader(exc)
         super().set_exception(exc, exc_cause)
 
@@ -285,6 +297,7 @@ class _Connector(aiohttp.TCPConnector):
     async def _create_connection(self, *args: Any) -> ResponseHandler:
         trail = _TRAIL.get()
         trail.fresh = True
+        await self._make_room()
         started = time.monotonic()
         async with asyncio.timeout(trail.connect_s):
             protocol = await super()._create_connection(*args)
@@ -299,6 +312,21 @@ class _Connector(aiohttp.TCPConnector):
         while len(self._conns) > self._idle_hosts:
             for protocol, _ in self._conns.pop(next(iter(self._conns))):
                 protocol.close()
+
+    async def _make_room(self) -> None:
+        """Close what is idle where few descriptors are left."""
+        for _ in range(_CLOSING_TURNS):
+            if not descriptors.few():
+                return
+            self.drop_idle()
+            await asyncio.sleep(0)
+
+    def drop_idle(self) -> None:
+        """Close all idle connections, without TLS's goodbye: their descriptors are needed at once."""
+        for connections in self._conns.values():
+            for protocol, _ in connections:
+                protocol.abort()
+        self._conns.clear()
 
 
 class _PinnedResolver(AbstractResolver):
@@ -322,7 +350,30 @@ def _socket_for(info: AddrInfoType) -> socket.socket:
     address = ipaddress.ip_address(place[0])
     if all(ipaddress.ip_address(allowed) != address for allowed in _TRAIL.get().addresses):
         raise PermissionError(errno.EPERM, f"{address} is none of the addresses that were checked")
-    return socket.socket(family, kind, protocol)
+    try:
+        return _Socket(family, kind, protocol)
+    except OSError as error:
+        _note(error)
+        raise
+
+
+class _Socket(socket.socket):
+    """Notes what this machine lacks: of the errors of several addresses aiohttp passes on one, or their words."""
+
+    def connect(self, address: Any) -> None:
+        try:
+            super().connect(address)
+        except BlockingIOError:
+            raise  # it is on its way
+        except OSError as error:
+            said = plain(error, address[0])
+            _note(said)
+            raise said from None
+
+
+def _note(error: OSError) -> None:
+    if shortage(error) is not None:
+        _TRAIL.get().lacking = OSError(error.errno, error.strerror)  # without the frames that raised it
 
 
 def _text(data: bytes) -> str:

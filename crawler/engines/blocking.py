@@ -24,6 +24,7 @@ from crawler.engines.http1 import (
 from crawler.engines.pinned import CURRENT, Line, PinnedAdapter
 from crawler.engines.watchdog import Watchdog
 from crawler.exchange import IDEMPOTENT, Exchange, Failure, Reply
+from crawler.shortage import MEMORY, lacks_descriptors
 
 _PIECE_BYTES = 64 * 1024
 _MOST_FIELDS = 99  # http.client's
@@ -38,13 +39,13 @@ class RequestsEngine:
         self._session = _Session()
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = PinnedAdapter(tls_context(insecure=insecure), conc)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        self._adapter = PinnedAdapter(tls_context(insecure=insecure), conc)
+        self._session.mount("http://", self._adapter)
+        self._session.mount("https://", self._adapter)
 
     def exchange(self, exchange: Exchange) -> Reply | Failure:
         """Do one exchange; safe to call from several threads at once."""
-        CURRENT.line = line = Line(exchange, self._watchdog)
+        CURRENT.line = line = Line(exchange, self._watchdog, self._adapter.make_room)
         try:
             response = self._send(line)
             try:
@@ -55,9 +56,12 @@ class RequestsEngine:
             requests.RequestException,
             HTTPError,
             http.client.HTTPException,
+            MemoryError,
             OSError,
             ValueError,
         ) as error:
+            if lacks_descriptors(_native(error)):
+                self._adapter.drop_idle()
             return _failure(line, error)
         finally:
             self._watchdog.release(line.leash)
@@ -123,6 +127,8 @@ def _take(line: Line, response: requests.Response) -> None:
 
 def _failure(line: Line, error: Exception) -> Failure:
     error_class, message = _fault(line, error)
+    for cause in _causes(error):
+        cause.__traceback__ = None  # its frames hold the body, in a ring with what holds the exception
     body = line.exchange.body
     if body.status is not None:
         body.cut("time" if error_class in ("timeout", "too_slow") else "disconnect")
@@ -133,6 +139,8 @@ def _fault(line: Line, error: Exception) -> Fault:
     cause = _native(error)
     if line.leash.fault is not None:
         return line.leash.fault
+    if isinstance(cause, MemoryError):
+        return "local", MEMORY
     if line.phase != "sent" and isinstance(cause, OSError):
         return connect_fault(cause, tls=line.phase == "tls")
     if isinstance(cause, http.client.LineTooLong) or "got more than" in str(cause):
@@ -150,7 +158,7 @@ def _native(error: BaseException) -> BaseException:
 
 def _is_native(error: BaseException) -> bool:
     wrapped = isinstance(error, requests.RequestException | HTTPError)
-    return not wrapped and isinstance(error, OSError | http.client.HTTPException)
+    return not wrapped and isinstance(error, OSError | MemoryError | http.client.HTTPException)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -11,12 +11,12 @@ import certifi
 from crawler.escape import printable
 from crawler.exchange import Exchange
 from crawler.records import ErrorClass
+from crawler.shortage import shortage
 
 LINE_BYTES = 64 * 1024
 """What one line of a response's head may measure."""
 
 _MESSAGE_CHARACTERS = 200
-_LOCAL_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL})
 
 Fault = tuple[ErrorClass, str]
 
@@ -45,24 +45,29 @@ def brief(text: str) -> str:
 
 
 def connect_fault(error: OSError, *, tls: bool) -> Fault:
-    """Why there is no connection; `tls`: it may have failed in the handshake."""
+    """Why there is no connection; `tls`: it may have failed in the handshake.
+
+    EADDRNOTAVAIL is taken for a lack of ports: `shortage.plain` has made sure of that.
+    """
     if isinstance(error, ssl.SSLError):
         verdict = getattr(error, "verify_message", None)
         return "tls", f"certificate refused: {verdict}" if verdict else f"handshake failed: {_reason(error)}"
-    if error.errno in _LOCAL_ERRORS:
-        return "local", os.strerror(error.errno)
+    lacking = shortage(error)
+    if lacking is not None:
+        return "local", lacking
     if isinstance(error, TimeoutError):
         return "timeout", "connect timed out"
     if tls and (error.errno is None or isinstance(error, ConnectionResetError | BrokenPipeError)):
         return "tls", "handshake failed: connection closed"
-    return "connect", os.strerror(error.errno) if error.errno else str(error)
+    return "connect", error.strerror or (os.strerror(error.errno) if error.errno else str(error))
 
 
 def broken_fault(error: BaseException, *, in_body: bool) -> Fault:
     """Why a connection that stood gave no whole answer; `in_body`: the head had come."""
+    lacking = shortage(error) if not isinstance(error, ssl.SSLError) else None
+    if lacking is not None:
+        return "local", lacking
     number = error.errno if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else None
-    if number in _LOCAL_ERRORS:
-        return "local", os.strerror(number)
     if number == errno.ETIMEDOUT:
         return "timeout", os.strerror(number)
     how = os.strerror(number) if number else "connection closed"

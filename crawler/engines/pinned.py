@@ -6,22 +6,27 @@ line whatever the email parser can make of it. Here a head is what RFC 9112 says
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import queue
 import re
 import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from typing import IO, Any, cast
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from crawler import descriptors
 from crawler.engines.http1 import LINE_BYTES, authority_and_target, late_fault
 from crawler.engines.watchdog import Leash, Watchdog
 from crawler.exchange import Exchange, Timings
 from crawler.records import Headers
+from crawler.shortage import plain, shortage
 
 _FIELD_LINE = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:|[ \t])[^\0\r\n]*\r?\n|\r?\n")
 _LINE_ENDS = {ord("\r"): None, ord("\n"): None}
@@ -31,12 +36,14 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 class Line:
     """What one exchange tells its connection, and what that finds out for it.
 
-    `phase` is `connect`, `tls` or `sent`; `head` the final one, once it came.
+    `phase` is `connect`, `tls` or `sent`; `head` the final one, once it came; `make_room` is called before a connection
+    is made.
     """
 
-    def __init__(self, exchange: Exchange, watchdog: Watchdog) -> None:
+    def __init__(self, exchange: Exchange, watchdog: Watchdog, make_room: Callable[[], None]) -> None:
         self.exchange = exchange
         self.watchdog = watchdog
+        self.make_room = make_room
         self.leash = Leash()
         self.started = time.monotonic()
         self.deadline = self.started + exchange.time_s
@@ -153,6 +160,7 @@ class _Connection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         line = CURRENT.line
         line.fresh, line.phase = True, "connect"
+        line.make_room()
         started = time.monotonic()
         sock, self.peer = _connected(line, self.port)
         line.connect_ms = (time.monotonic() - started) * 1000
@@ -187,6 +195,14 @@ class _TlsConnection(_Connection, HTTPSConnection):
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
 
+    def drop_idle(self) -> None:
+        """Close the connections that nobody uses now; the pool goes on."""
+        with contextlib.suppress(queue.Empty, AttributeError):  # all are taken; or it was put out, with all it had
+            while True:
+                connection = cast(Any, self.pool).get(block=False)
+                if connection is not None:
+                    connection.close()
+
     def _validate_conn(self, conn: Any) -> None:
         """Connect, before anything is sent; urllib3 would warn of each certificate that is not checked."""
         if conn.is_closed:
@@ -211,6 +227,19 @@ class PinnedAdapter(HTTPAdapter):
         # urllib3 leaves a pool that is put out to the garbage collector, and its connections open until then.
         self.poolmanager.pools.dispose_func = HTTPConnectionPool.close
 
+    def make_room(self) -> None:
+        """Close what is idle where few descriptors are left."""
+        if descriptors.few():
+            self.drop_idle()
+
+    def drop_idle(self) -> None:
+        """Close all idle connections."""
+        pools = self.poolmanager.pools
+        for key in pools.keys():  # noqa: SIM118 - a copy, while other threads change it
+            pool = pools.get(key)
+            if isinstance(pool, _Pool):
+                pool.drop_idle()
+
     def cert_verify(self, *args: Any, **kwargs: Any) -> None:
         """Leave the context as it is: requests would load its own roots anew for each connection."""
 
@@ -219,14 +248,28 @@ def _connected(line: Line, port: int) -> tuple[socket.socket, str]:
     """A socket to the first address that answers, and which; each gets its share of the time that is left."""
     addresses = line.exchange.addresses
     failure: OSError = TimeoutError()
+    lacking: OSError | None = None
     for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
         time_s = (line.connect_until - time.monotonic()) / left
         try:
-            sock = socket.create_connection((address, port), max(time_s, 0.001))
+            sock = _connected_to(address, port, max(time_s, 0.001))
         except OSError as error:
-            failure = error
+            failure = plain(error, address)
+            lacking = failure if shortage(failure) is not None else lacking
             continue
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.settimeout(None)
         return sock, address
-    raise failure
+    raise lacking or failure
+
+
+def _connected_to(address: str, port: int, time_s: float) -> socket.socket:
+    """As `socket.create_connection`, which would look an address up first."""
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(time_s)
+        sock.connect((address, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
