@@ -23,10 +23,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents where they are missing, each on the disk when this returns. May raise OSError."""
-    if folder.is_dir():
-        return
-    if not folder.parent.exists():
-        make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
+    """Make a folder and its parents where they are missing; their entries are on the disk when this returns.
+
+    Also where they are there already: whoever made them may have died before they were synced. May raise OSError.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for parent in folder.absolute().parents:
+        sync_folder(parent)

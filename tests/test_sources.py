@@ -25,6 +25,7 @@ from crawler.records import Entry, Request
 from crawler.sources.base import LONGEST, Mark, Source
 from crawler.sources.iterable import AsyncSource, IterableSource
 from crawler.sources.lines import Lines
+from crawler.sources.spool import Spool
 from crawler.sources.standard_input import StandardInput
 from crawler.sources.text import TextSource, check_prefix
 
@@ -264,6 +265,12 @@ def piped(spool: Path, data: bytes) -> list[str]:
         os.close(pipe.read_fd)
 
 
+def kept(spool: Path) -> bytes:
+    """What a spool holds of standard input."""
+    with Spool(spool) as file:
+        return b"".join(file.blocks())
+
+
 @pytest.fixture
 def spool(tmp_path: Path) -> Path:
     """Where standard input is kept."""
@@ -282,7 +289,7 @@ def test_partial_lines_flow(spool: Path) -> None:
     assert 14 == getattr(source.mark(), "offset", None)
     pipe.end()
     assert ["d"] == urls_of(batches)
-    assert b"a\nb\nhttp://c\r\nd\n" == spool.read_bytes()
+    assert b"a\nb\nhttp://c\r\nd\n" == kept(spool)
     assert (16, 5) == (source.position, source.next_seq)
     os.close(pipe.read_fd)
 
@@ -314,7 +321,8 @@ def test_resume(spool: Path, before: bytes, now: bytes, expected: list[str]) -> 
 )
 def test_resume_of_a_cut_line(spool: Path, now: bytes, expected: list[str]) -> None:
     """A line that was cut when the crawl was interrupted is an entry only when its end comes."""
-    spool.write_bytes(b"a\nhtt")
+    with Spool(spool) as file:
+        file.append(b"a\nhtt")
     assert expected == piped(spool, now)
 
 
@@ -385,15 +393,20 @@ def test_streams_that_break(spool: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @settings(deadline=None)  # it syncs files
-@given(data=st.binary(max_size=60), cut_at=st.integers(0, 60))
-def test_interrupted_anywhere(data: bytes, cut_at: int) -> None:
-    """A crawl that was killed after any byte of the spool finds every entry again from the same input."""
+@given(
+    data=st.binary(max_size=60), cut_at=st.integers(0, 80), junk=st.one_of(st.binary(max_size=40), st.just(bytes(40)))
+)
+def test_interrupted_anywhere(data: bytes, cut_at: int, junk: bytes) -> None:
+    """Wherever the spool was cut, and whatever stands there instead, every entry is found from the same input."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return
     with tempfile.TemporaryDirectory() as folder:
         spool = Path(folder) / "input"
-        spool.write_bytes(data[:cut_at])
-        assert [entry.request.url for entry in read(data, 100)] == piped(spool, data)
+        expected = [entry.request.url for entry in read(data, 100)]
+        assert expected == piped(spool, data)
+        spool.write_bytes(spool.read_bytes()[:cut_at] + junk)
+        assert expected == piped(spool, data)
+        assert expected == piped(spool, b"")
 
 
 def test_list() -> None:

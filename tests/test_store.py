@@ -22,7 +22,7 @@ from crawler.errors import FolderError, StoreError
 from crawler.records import Outcome, Result, Row
 from crawler.store.archive import archive_files
 from crawler.store.base import Store
-from crawler.store.database import open_reading, read_meta
+from crawler.store.database import kind_of, open_reading, read_meta
 from crawler.store.disk import DiskStore
 from crawler.store.group import GROUP_BYTES, GROUP_ROWS, GROUP_SECONDS, Group
 from crawler.store.identity import differences, seal, unseal
@@ -315,7 +315,7 @@ class TestDisk:
             store.add(result(1, b"one"))
             store.commit()
 
-        assert ["out", "warc"] == synced
+        assert ("out", "warc") == (synced[0], synced[-1])
 
     def test_few_writes(self, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The records of a group are joined: one write for many small ones."""
@@ -601,6 +601,38 @@ class TestLimits:
                 store.add(result(seq))
             with pytest.raises(StoreError, match=r"SQLITE_FULL.*the disk is full.*run the same command again"):
                 store.commit()
+
+    @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EMFILE], ids=errno.errorcode.get)
+    def test_a_folder_without_room(self, out: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+        """Where the machine has no room, the advice is to make some: another folder would lose the crawl."""
+        open_disk(out).close()
+        with monkeypatch.context() as patch:
+            patch.setattr("crawler.store.folder.os.open", _failing(code))
+            with pytest.raises(StoreError, match="run the same command again"):
+                open_disk(out)
+        open_disk(out).close()
+
+    def test_a_full_disk_makes_no_crawl_a_strange_one(self, out: Path) -> None:
+        """A crawl can be read also where SQLite cannot make the file that it shares with writers."""
+        with contextlib.closing(open_disk(out)) as store:
+            store.add(result(1))
+            store.commit()
+        (out / "crawl.db-shm").mkdir()  # nobody can make a file there
+
+        assert "crawl" == kind_of(out / "crawl.db")
+        with contextlib.closing(open_reading(out / "crawl.db")) as connection:
+            assert [(1,)] == connection.execute("SELECT seq FROM pages").fetchall()
+
+    def test_a_broken_database_is_no_strange_one(self, out: Path) -> None:
+        """A database that cannot be read is not taken for somebody else's, and certainly not for none."""
+        open_disk(out).close()
+        data = (out / "crawl.db").read_bytes()
+        (out / "crawl.db").write_bytes(data[:100] + bytes(len(data) - 100))
+
+        with pytest.raises(StoreError, match="malformed"):
+            open_disk(out)
+        with pytest.raises(FolderError, match="cannot be read"):
+            open_reading(out / "crawl.db")
 
 
 def _failing(code: int) -> Callable[..., int]:

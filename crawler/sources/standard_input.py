@@ -6,14 +6,13 @@ import os
 import select
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
-from crawler.durable import sync_folder
-from crawler.errors import InputError, StoreError
+from crawler.errors import InputError
 from crawler.records import Entry
 from crawler.sources.base import Mark
 from crawler.sources.lines import Lines
-from crawler.sources.text import BLOCK, blocks, check_prefix
+from crawler.sources.spool import Spool, SpoolReader
+from crawler.sources.text import BLOCK, check_prefix
 
 
 class StandardInput:
@@ -50,12 +49,12 @@ class StandardInput:
 
     def __iter__(self) -> Iterator[list[Entry]]:
         self._lines = lines = Lines(self.name, self.first_seq)
-        with _open_spool(self._spool) as spool:
-            for block in blocks(spool, BLOCK):
+        with Spool(self._spool) as spool:
+            for block in spool.blocks():
                 if batch := lines.feed(block):
                     yield batch
-            for block in self._unread(lines.position):
-                _append(spool, block)
+            for block in self._unread(spool.reader(), lines.position):
+                spool.append(block)
                 if batch := lines.feed(block):
                     yield batch
 
@@ -65,29 +64,28 @@ class StandardInput:
 
     def check(self, mark: Mark) -> None:
         """Raise InputError where the spool does not begin with the marked lines."""
-        with _open_spool(self._spool) as spool:
-            check_prefix(spool, mark, str(self._spool))
+        with Spool(self._spool) as spool:
+            check_prefix(spool.reader(), mark, str(self._spool))
 
-    def _unread(self, known: int) -> Iterator[bytes]:
-        """What the stream brings behind the `known` bytes that the spool has already.
+    def _unread(self, before: SpoolReader, known: int) -> Iterator[bytes]:
+        """What the stream brings behind the `known` bytes that were spooled `before`.
 
         Where the stream ends, its last line ends: a line end goes to the spool for it. A line without one at
         the spool's end is therefore a line that was cut when the crawl was interrupted, and no entry.
         """
         compared = 0
         last = b"\n"
-        with self._spool.open("rb") as before:
-            while block := self._read():
-                expected = before.read(min(len(block), known - compared))
-                if not block.startswith(expected):
-                    raise InputError(
-                        "Standard input differs from what this crawl began with; send the same list, or "
-                        "nothing to finish what was read, or begin a new crawl (--restart)."
-                    )
-                compared += len(expected)
-                last = block[-1:]
-                if len(block) > len(expected):
-                    yield block[len(expected) :]
+        while block := self._read():
+            expected = _exactly(before, min(len(block), known - compared))
+            if not block.startswith(expected):
+                raise InputError(
+                    "Standard input differs from what this crawl began with; send the same list, or "
+                    "nothing to finish what was read, or begin a new crawl (--restart)."
+                )
+            compared += len(expected)
+            last = block[-1:]
+            if len(block) > len(expected):
+                yield block[len(expected) :]
         if compared == known and last != b"\n":
             yield b"\n"
 
@@ -103,22 +101,10 @@ class StandardInput:
             raise InputError(f"Standard input cannot be read ({error.strerror}); name a file instead.") from error
 
 
-def _open_spool(path: Path) -> BinaryIO:
-    try:
-        spool = path.open("a+b", buffering=0)
-        sync_folder(path.parent)
-        spool.seek(0)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be opened ({error.strerror}); make its folder writable.") from error
-    return spool
-
-
-def _append(spool: BinaryIO, block: bytes) -> None:
-    """Write a block and sync it: a committed row must not outlive the line that it came from."""
-    try:
-        view = memoryview(block)
-        while view:
-            view = view[spool.write(view) :]
-        os.fdatasync(spool.fileno())
-    except OSError as error:
-        raise StoreError(f"{spool.name} cannot be written ({error.strerror}); free some space and go on.") from error
+def _exactly(reader: SpoolReader, count: int) -> bytes:
+    """So many bytes, which are known to be there."""
+    parts: list[bytes] = []
+    while count and (part := reader.read(count)):
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)

@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from crawler.errors import InputError
 from crawler.escape import printable
@@ -65,6 +65,12 @@ class TextSource:
             check_prefix(file, mark, self.name)
 
 
+class _Readable(Protocol):
+    """Gives its next bytes, at most `count`, and none at its end."""
+
+    def read(self, count: int, /) -> bytes: ...
+
+
 def open_list(name: str) -> BinaryIO:
     """The file, unbuffered; raises InputError where it is none that can be read."""
     try:
@@ -90,7 +96,7 @@ def blocks(file: BinaryIO, size: int) -> Iterator[bytes]:
         raise InputError(f"{file.name} cannot be read on ({_reason(error)}); run the command again.") from error
 
 
-def check_prefix(file: BinaryIO, mark: Mark, name: str) -> None:
+def check_prefix(file: _Readable, mark: Mark, name: str) -> None:
     """Raise InputError where a file does not begin with what was marked, or its last line has grown since."""
     hashed = hashlib.blake2b()
     left = mark.offset

@@ -155,23 +155,29 @@ def open_reading(path: Path) -> sqlite3.Connection:
     """A connection that can only read, also while a crawl writes; FolderError where `path` is no crawl."""
     try:
         kind = kind_of(path)
-    except OSError as error:
-        raise FolderError(f"{path.parent} cannot be read: {error.strerror}.") from error
-    if kind != "crawl":
-        what = "its crawl.db was not made by crawler" if kind == "other" else "it holds no crawl.db with pages"
-        raise FolderError(f"{path.parent} is no crawl: {what}.")
-    return _connect_reading(path)
+        if kind == "crawl":
+            return _connect_reading(path)
+    except (OSError, sqlite3.Error) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise FolderError(f"{path.parent} cannot be read: {why}.") from error
+    what = "its crawl.db was not made by crawler" if kind == "other" else "it holds no crawl.db with pages"
+    raise FolderError(f"{path.parent} is no crawl: {what}.")
 
 
 def kind_of(path: Path) -> Literal["none", "crawl", "other"]:
-    """What the file at `path` is: nothing yet (missing, or no table), a crawl's database, or neither."""
+    """What the file at `path` is: nothing yet (missing, or no table), a crawl's database, or neither.
+
+    May raise sqlite3.Error where it is a database that cannot be read.
+    """
     if not path.exists():
         return "none"
     try:
         with contextlib.closing(_connect_reading(path)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    except sqlite3.Error:
-        return "other"
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB or not path.is_file():
+            return "other"
+        raise
     if not tables:
         return "none"
     return "crawl" if {"pages", "meta"} <= tables else "other"
@@ -183,12 +189,29 @@ def read_meta(connection: sqlite3.Connection) -> dict[str, str]:
 
 
 def _connect_reading(path: Path) -> sqlite3.Connection:
-    # Reading in WAL mode makes a -shm file; where none can be made, nobody can write either
-    # (sqlite.org/wal.html §5).
-    frozen = not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()
+    """A connection that has read something. May raise sqlite3.Error."""
+    log = path.with_name(path.name + "-wal")
+    frozen = not os.access(path.parent, os.W_OK) and not log.exists()
+    try:
+        return _connected(path, frozen=frozen)
+    except sqlite3.OperationalError:
+        if frozen or log.exists():
+            raise
+        # Reading in WAL mode makes a -shm file (sqlite.org/wal.html §5): on a full disk it cannot be made.
+        return _connected(path, frozen=True)
+
+
+def _connected(path: Path, *, frozen: bool) -> sqlite3.Connection:
+    """`frozen` says that nobody can write to the file: then SQLite needs no other file to read it."""
     uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if frozen else ''}"
     # Whoever drops the last reference closes it, in whatever thread; SQLite itself takes its turns.
-    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_S, check_same_thread=False)
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_S, check_same_thread=False)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
 
 
 def _definitions() -> Iterator[str]:

@@ -58,8 +58,8 @@ class DiskStore:
         """How many rows lost their records, and were deleted, because the archive's end was damaged."""
         with contextlib.ExitStack() as undo:
             undo.callback(self.folder.release)
-            self.folder.claim()
             with writing(self.folder.path):
+                self.folder.claim()
                 if restart:
                     self.folder.clear()
                 self._database = Database(self.folder.database)

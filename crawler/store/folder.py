@@ -12,6 +12,7 @@ from crawler.durable import make_folder
 from crawler.errors import FolderError
 from crawler.store.archive import archive_files
 from crawler.store.database import kind_of
+from crawler.store.limits import is_limit
 
 
 class CrawlFolder:
@@ -26,9 +27,13 @@ class CrawlFolder:
         self._lock: int | None = None
 
     def claim(self) -> None:
-        """Make DIR with its parents and lock it; raises FolderError where it is not ours to write."""
+        """Make DIR with its parents and lock it; raises FolderError where it is not ours to write.
+
+        May raise OSError and sqlite3.Error where it is ours, and the disk does not let us.
+        """
         try:
-            make_folder(self.path)
+            if not self.database.exists():
+                make_folder(self.path)
             self._refuse_strangers()
             if not self.lock():
                 raise FolderError(
@@ -37,6 +42,8 @@ class CrawlFolder:
         except FileExistsError as error:
             raise FolderError(f"{self.path} is a file, not a folder; choose another --out.") from error
         except OSError as error:
+            if is_limit(error) or self.database.exists():
+                raise  # no other folder is wanted, but room in this one
             where = f" ({error.filename})" if error.filename else ""
             raise FolderError(
                 f"{self.path} cannot hold a crawl: {error.strerror}{where}; choose another --out."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,13 @@ _ADVICE = {
     errno.EMFILE: "the process has no descriptors left (ulimit -n); raise that limit",
     errno.ENFILE: "the system has no descriptors left (fs.file-max); raise that limit",
 }
+_ANOTHER_FOLDER = frozenset({errno.EROFS})  # a limit that another folder may not have
 _SQLITE_ERRNO = {"SQLITE_FULL": errno.ENOSPC, "SQLITE_IOERR": errno.EIO, "SQLITE_READONLY": errno.EROFS}
+
+
+def is_limit(error: OSError) -> bool:
+    """Whether it says that this machine has no room, not that a folder is the wrong one."""
+    return error.errno in _ADVICE.keys() - _ANOTHER_FOLDER
 
 
 @contextlib.contextmanager
@@ -30,10 +37,20 @@ def writing(folder: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", None) or type(error).__name__
         code = next((code for prefix, code in _SQLITE_ERRNO.items() if name.startswith(prefix)), None)
+        code = code or (errno.ENOSPC if _is_full(folder) else None)
         raise _store_error(folder, f"{error} ({name})", code) from error
     except OSError as error:
         name = errno.errorcode.get(error.errno or 0, "OSError")
         raise _store_error(folder, f"{error.strerror} ({name})", error.errno) from error
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether the disk has no block or no inode left: SQLite then only says that it cannot open a file."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return False
+    return not disk.f_bavail or (disk.f_files > 0 and not disk.f_favail)
 
 
 def _store_error(folder: Path, what: str, code: int | None) -> StoreError:

@@ -33,7 +33,7 @@ ORPHANS_S = 5.0
 
 _POLL_S = 0.005
 _NUMBERS = 1000
-_FLAGS = ("--allow-private", "--retries", str(RETRIES), "--procs", "2", "--conc", "32", "--chunk-size", "40", "--quiet")
+_FLAGS = tuple(f"--allow-private --no-robots --retries {RETRIES} --procs 2 --conc 32 --chunk-size 40 --quiet".split())
 
 Run = subprocess.Popen[str]
 
@@ -200,7 +200,11 @@ class Arena:
 
     def verdict(self, retried: Collection[int] = ()) -> list[str]:
         """Everything that is wrong with a crawl that says it is finished; the rows `retried` may have changed."""
-        return [*self.violations, *judge(self.out, self.truths, self.hits(), self.snapshots, retried)]
+        try:
+            found = judge(self.out, self.truths, self.hits(), self.snapshots, retried)
+        except (sqlite3.Error, OSError, KeyError) as error:  # what cannot even be judged
+            found = [f"{type(error).__name__}: {error}"]
+        return [*self.violations, *found]
 
 
 def read(database: Path, query: str) -> list[tuple[Any, ...]]:

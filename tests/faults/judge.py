@@ -25,10 +25,6 @@ from warcio.archiveiterator import ArchiveIterator
 
 from faults.truth import Truth
 
-_COLUMNS = (
-    "seq, url, final_url, outcome, status, error_class, attempts, digest, body_digest, redirects, "
-    "warc_file, warc_offset, warc_length"
-)
 _GZIP_S = 60.0
 _BUSY_S = 30.0
 Row = Mapping[str, Any]
@@ -82,7 +78,7 @@ def read_crawl(path: Path) -> tuple[list[Row], dict[str, str], list[str]]:
     """The rows, `meta`, and what SQLite itself finds wrong."""
     with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)) as connection:
         connection.row_factory = sqlite3.Row
-        rows: list[Row] = [dict(row) for row in connection.execute(f"SELECT {_COLUMNS} FROM pages ORDER BY seq")]
+        rows: list[Row] = [dict(row) for row in connection.execute("SELECT * FROM pages ORDER BY seq")]
         meta = {row["key"]: row["value"] for row in connection.execute("SELECT key, value FROM meta")}
         said = [row[0] for row in connection.execute("PRAGMA integrity_check")]
     return rows, meta, [f"integrity_check: {text}" for text in said if text != "ok"]
@@ -158,7 +154,7 @@ def _warcio(path: Path) -> None:
 
 def judge_end(folder: Path, meta: Mapping[str, str]) -> Iterator[str]:
     """The archive ends where `meta` says that it was committed, and each file begins with its warcinfo."""
-    files = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else [""]
+    files = sorted(path.name for path in folder.glob("*")) or [""]
     length = (folder / files[-1]).stat().st_size if files[-1] else 0
     if (files[-1], length) != (meta["warc_file"], int(meta["warc_length"])):
         yield f"end: the archive ends at {length} of {files[-1]}, meta at {meta['warc_length']} of {meta['warc_file']}"

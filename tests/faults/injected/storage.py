@@ -43,7 +43,7 @@ class _Notes:
     def __init__(self, side: Path) -> None:
         self._side = side
         self._log = os.open(side / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        self._number = max((int(path.name) for path in side.iterdir() if path.name.isdigit()), default=-1)
+        self._number = max((int(path.name) for path in side.iterdir() if path.name.isdigit()), default=0)
         self._write = os.write
 
     def of(self, sync: Callable[[int], None]) -> Callable[[int], None]:
@@ -51,7 +51,7 @@ class _Notes:
 
         @functools.wraps(sync)
         def noted(descriptor: int) -> None:
-            path, about = os.readlink(f"/proc/self/fd/{descriptor}"), os.fstat(descriptor)
+            path, about = _path_of(descriptor), os.fstat(descriptor)
             folder = stat.S_ISDIR(about.st_mode)
             found = {"entries": os.listdir(descriptor)} if folder else {"length": about.st_size}
             sync(descriptor)
@@ -76,9 +76,11 @@ class _Notes:
         self._write(self._log, f"{json.dumps(event)}\n".encode())
 
 
-def _around_commits(
-    before: Callable[[sqlite3.Connection], object] = id, after: Callable[[str], object] = id
-) -> None:
+def _path_of(descriptor: int) -> str:
+    return str(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+
+def _around_commits(before: Callable[[sqlite3.Connection], object] = id, after: Callable[[str], object] = id) -> None:
     """Be called with the connection before each COMMIT, and with the path of its database when one has returned."""
     connect = sqlite3.connect
 
@@ -119,7 +121,7 @@ def _break(what: str, error: str, nth: int) -> None:
 
     @functools.wraps(whole)
     def broken(descriptor: int, *rest: Any) -> Any:
-        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".warc.gz") and fails():
+        if _path_of(descriptor).endswith(".warc.gz") and fails():
             raise OSError(code, os.strerror(code))
         return whole(descriptor, *rest)
 
