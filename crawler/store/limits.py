@@ -21,7 +21,12 @@ _ADVICE = {
     errno.ENFILE: "the system has no descriptors left (fs.file-max); raise that limit",
 }
 _ANOTHER_FOLDER = frozenset({errno.EROFS})  # a limit that another folder may not have
-_SQLITE_ERRNO = {"SQLITE_FULL": errno.ENOSPC, "SQLITE_IOERR": errno.EIO, "SQLITE_READONLY": errno.EROFS}
+_SQLITE_ERRNO = {  # by the beginning of SQLite's own name for it, the first that fits
+    "SQLITE_FULL": errno.ENOSPC,
+    "SQLITE_IOERR_SHMSIZE": errno.ENOSPC,
+    "SQLITE_IOERR": errno.EIO,
+    "SQLITE_READONLY": errno.EROFS,
+}
 
 
 def is_limit(error: OSError) -> bool:
