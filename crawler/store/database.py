@@ -191,11 +191,12 @@ def read_meta(connection: sqlite3.Connection) -> dict[str, str]:
 def _connect_reading(path: Path) -> sqlite3.Connection:
     """A connection that has read something. May raise sqlite3.Error."""
     log = path.with_name(path.name + "-wal")
-    frozen = not os.access(path.parent, os.W_OK) and not log.exists()
+    logged = log.exists() and log.stat().st_size > 0
+    frozen = not os.access(path.parent, os.W_OK) and not logged
     try:
         return _connected(path, frozen=frozen)
     except sqlite3.OperationalError:
-        if frozen or log.exists():
+        if frozen or logged:
             raise
         # Reading in WAL mode makes a -shm file (sqlite.org/wal.html §5): on a full disk it cannot be made.
         return _connected(path, frozen=True)
