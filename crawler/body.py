@@ -12,6 +12,7 @@ import fnmatch
 import hashlib
 import math
 
+from crawler.budget import Budget, Buffer
 from crawler.codings import CODINGS, SLICE_BYTES, CodingError, Decoder
 from crawler.headers import first, media_type, members
 from crawler.records import ErrorClass, Headers, Truncated
@@ -34,26 +35,25 @@ class Verdict(enum.Enum):
 class _Form:
     """One form of the body: its bytes (or only their start), how many they are, their SHA-1."""
 
-    __slots__ = ("_keep", "_pieces", "_sha1", "length")
+    __slots__ = ("_buffer", "_sha1", "length", "start")
 
-    def __init__(self, *, keep: bool) -> None:
-        self._keep = keep
-        self._pieces: list[bytes] = []
+    def __init__(self, budget: Budget | None = None) -> None:
+        self._buffer = Buffer(budget) if budget is not None else None
         self._sha1 = hashlib.sha1(usedforsecurity=False)
         self.length = 0
+        self.start = b""
 
     def add(self, data: bytes) -> None:
+        """Take the next piece, or nothing of it where this raises OSError or MemoryError."""
+        if self._buffer is not None:
+            self._buffer.add(data)
         self._sha1.update(data)
-        if self._keep:
-            self._pieces.append(data)
-        elif self.length < START_BYTES:
-            self._pieces.append(data[: START_BYTES - self.length])
+        if self.length < START_BYTES:
+            self.start += data[: START_BYTES - self.length]
         self.length += len(data)
 
     def value(self) -> bytes:
-        if len(self._pieces) != 1:
-            self._pieces = [b"".join(self._pieces)]
-        return self._pieces[0]
+        return self._buffer.value() if self._buffer is not None else self.start
 
     def digest(self) -> str:
         return "sha1:" + base64.b32encode(self._sha1.digest()).decode("ascii")
@@ -67,10 +67,11 @@ class Body:
     of 64 KB: the record does not hang on how the bytes were split on their way.
     `min_speed` is in bytes a second, over windows of 10 s; 0 lifts it. `accept_type` holds media types such
     as `text/html` or `text/*`; empty takes all. `keep_decoded` False saves the memory of the decoded body,
-    where the archive's form is all that is wanted.
+    where the archive's form is all that is wanted. What is kept counts in the worker's `budget`.
 
-    `problem` is `type` (not an accepted media type, judged on the head; a redirect is not judged) or `decode`
-    (damaged or unfinished coded data; the payload is whole all the same); `problem_text` is a sentence on it.
+    `problem` is `type` (not an accepted media type, judged on the head; a redirect is not judged), `decode`
+    (damaged or unfinished coded data; the payload is whole all the same) or `local` (it fits neither into the budget
+    nor on the disk; the payload is what came before); `problem_text` is a sentence on it.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Body:
         min_speed: int = 0,
         accept_type: tuple[str, ...] = (),
         keep_decoded: bool = False,
+        budget: Budget | None = None,
     ) -> None:
         self.status: int | None = None
         self.reason = ""
@@ -94,7 +96,8 @@ class Body:
         self._window_bytes = min_speed * _WINDOW_S
         self._accept_type = accept_type
         self._keep_decoded = keep_decoded
-        self._payload = _Form(keep=True)
+        self._budget = budget or Budget()
+        self._payload = _Form(self._budget)
         self._decoded = self._payload  # one and the same until there is a coding
         self._decoder: Decoder | None = None
         self._ended = False
@@ -118,14 +121,12 @@ class Body:
         """Take the next piece, as on the wire but de-chunked; STOP where no more is wanted."""
         if self._ended:
             return Verdict.STOP
-        room = self._limit - self.bytes_wire
-        if len(data) > room:
-            data, self.truncated = data[:room], "length"
-        if self._decoder is not None:
-            self._decode(data)
-            data = data[: self._limit - self.bytes_wire]
-        self._payload.add(data)
-        self._ended = self.truncated is not None and self.bytes_wire == self._limit
+        try:
+            self._take(data)
+        except OSError as error:
+            self.cut("disconnect")
+            self.problem = "local"
+            self.problem_text = f"no room for bodies in {self._budget.place} ({error.strerror})"
         return Verdict.STOP if self._ended else Verdict.GO
 
     def end(self) -> None:
@@ -186,7 +187,7 @@ class Body:
     @property
     def start(self) -> bytes:
         """The first 1,024 bytes of the decoded body."""
-        return self._decoded.value()[:START_BYTES]
+        return self._decoded.start
 
     @property
     def digest(self) -> str:
@@ -204,13 +205,24 @@ class Body:
             return True
         return any(fnmatch.fnmatchcase(found, accepted.lower()) for accepted in self._accept_type)
 
+    def _take(self, data: bytes) -> None:
+        """Keep what there is room for under the cap. Raises OSError."""
+        room = self._limit - self.bytes_wire
+        if len(data) > room:
+            data, self.truncated = data[:room], "length"
+        if self._decoder is not None:
+            self._decode(data)
+            data = data[: self._limit - self.bytes_wire]
+        self._payload.add(data)
+        self._ended = self.truncated is not None and self.bytes_wire == self._limit
+
     def _expect(self, codings: list[str]) -> None:
         """Get ready to decode; with a coding that is unknown (`utf-8`, `none`, …) the payload is the body."""
         codings = [coding for coding in codings if coding != "identity"]
         if len(codings) > _MOST_CODINGS:
             self._lose(f"it has {len(codings)} codings, one upon the other")
         elif codings and CODINGS.issuperset(codings):
-            self._decoded = _Form(keep=self._keep_decoded)
+            self._decoded = _Form(self._budget if self._keep_decoded else None)
             self._decoder = Decoder(codings, self._limit)
 
     def _decode(self, data: bytes) -> None:
@@ -235,7 +247,7 @@ class Body:
 
     def _lose(self, why: str) -> None:
         """There is no decoded body: what went before the damage would hang on how the bytes were split."""
-        self._decoded = _Form(keep=False)
+        self._decoded = _Form()
         self._decoder = None
         self._blame(why)
 

@@ -51,7 +51,7 @@ def _archived(fate: Fate, row: Row, redact: frozenset[str]) -> Result:
         return Result(row, records)
     identified = warc.identify(fate.body.start)
     response, request = _records(_last(fate, fate.body), fate.body.digest, redact, identified)
-    return Result(row, records + response + request, record_at=len(records), record_length=len(response))
+    return Result(row, b"".join((records, response, request)), record_at=len(records), record_length=len(response))
 
 
 def _last(fate: Fate, body: Body) -> Hop:

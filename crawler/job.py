@@ -24,7 +24,6 @@ from crawler.sources import Urls, open_urls
 from crawler.sources.base import Mark, Source
 from crawler.sources.recorded import RecordedSource
 from crawler.sources.text import TextSource
-from crawler.store.base import Store
 from crawler.store.database import open_reading, read_meta
 from crawler.store.disk import DiskStore
 from crawler.store.folder import CrawlFolder
@@ -143,7 +142,7 @@ def _warcinfo(config: CrawlConfig) -> Callable[[str], bytes]:
             filename=filename,
             date=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
             software=f"crawler/{__version__}",
-            fields={"http-header-user-agent": config.user_agent, "robots": "ignore"},
+            fields={"http-header-user-agent": config.user_agent, "robots": "obey" if config.robots else "ignore"},
         )
 
     return make
@@ -160,9 +159,9 @@ def _no_url(name: str) -> InputError:
     return InputError(f"{name} holds no URL; put one on each line.")
 
 
-def _record(source: Source, store: Store, config: CrawlConfig, done: Iterable[int], watch: Watch | None) -> bool:
+def _record(source: Source, store: DiskStore, config: CrawlConfig, done: Iterable[int], watch: Watch | None) -> bool:
     """Run the pipeline into the store, for all entries but those that are `done`; whether it came to its end."""
-    executor = make_executor(config, keep="row" if config.no_bodies else "archive")
+    executor = make_executor(config, keep="row" if config.no_bodies else "archive", spool=store.folder.path)
     pipeline = Pipeline(source, executor, config, store.key, done)
     results = pipeline.run()
     try:

@@ -54,7 +54,8 @@ class Frame(NamedTuple):
 class Settings(msgspec.Struct, frozen=True):
     """What a worker is told first: who it is, and how to work.
 
-    `homes` is the number of workers that hosts are spread over; 0: any worker may fetch any host.
+    `homes` is the number of workers that hosts are spread over; 0: any worker may fetch any host. `spool` is the folder
+    that takes what bodies hold beyond the budget; None: the temporary folder.
     """
 
     config: CrawlConfig
@@ -62,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True):
     homes: int
     keep: Keep
     sys_path: tuple[str, ...] = ()
+    spool: bytes | None = None
 
 
 class _ResultHead(msgspec.Struct, frozen=True, array_like=True):

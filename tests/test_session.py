@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from scripted import World, answer, failure, state
 
 from crawler.config import CrawlConfig
+from crawler.flights import Flights, make_record, read_record
 from crawler.flow import Fate
 from crawler.frontier import Frontier
 from crawler.records import Chunk, FlowState, Result, Row
@@ -17,13 +20,25 @@ def encode(fate: Fate) -> Result:
     return Result(Row(entry.seq, entry.source, entry.source_line, entry.url, entry.target, entry.host, fate.outcome))
 
 
-def make(world: World, *, conc: int = 4, chunk_size: int = 10, per_host: int = 4, foreign: str = "") -> Session:
-    rules = world.rules(CrawlConfig(per_host=per_host), at_home=lambda host: host != foreign)
-    return Session(Frontier(rules, lambda host: None, 4 * conc), encode, conc, chunk_size)
+def make(
+    world: World,
+    *,
+    conc: int = 4,
+    chunk_size: int = 10,
+    per_host: int = 4,
+    foreign: str = "",
+    flights: Flights | None = None,
+) -> Session:
+    rules = world.rules(CrawlConfig(robots=False, per_host=per_host), at_home=lambda host: host != foreign)
+    return Session(Frontier(rules, lambda host: None, 4 * conc), encode, conc, chunk_size, flights=flights)
 
 
 def said(session: Session) -> list[Frame]:
-    return list(FrameReader().feed(b"".join(session.outgoing())))
+    """All that there is to say, asked for as often as it takes."""
+    buffers = session.outgoing()
+    while session.unsaid:
+        buffers += session.outgoing()
+    return list(FrameReader().feed(b"".join(buffers)))
 
 
 def chunk(*states: FlowState) -> Frame:
@@ -97,6 +112,43 @@ def test_every_entry_is_reported_then_the_session_is_finished() -> None:
     assert {1: "fetched", 2: "failed"} == results
     assert ["http://z.com/"] == [read_state(m).target for m in messages if m.kind is Kind.MOVED]
     assert session.finished
+
+
+def test_one_body_at_a_time_is_encoded() -> None:
+    """Whoever asks what to write next gets one result with a body, and those without that stand before it."""
+    world = World(
+        {
+            "http://a.com/": [failure("tls")],
+            "http://b.com/": [answer()],
+            "http://c.com/": [failure("tls")],
+            "http://d.com/": [answer()],
+        }
+    )
+    session = make(world)
+    session.receive(chunk(*(state(url, seq) for seq, url in enumerate(world._pages, 1))))
+    work(session, world)
+    asked = []
+    while session.unsaid:
+        frames = FrameReader().feed(b"".join(session.outgoing()))
+        asked.append([read_result(message).row.seq for message in frames if message.kind is Kind.RESULT])
+
+    assert [[1, 2], [3, 4]] == [sorted(seqs) for seqs in asked if seqs]
+
+
+def test_a_flight_ends_when_its_result_is_encoded() -> None:
+    """Its body can kill the worker until then; a try that is followed by another one ends at once."""
+    world = World({"http://a.com/": [answer()], "http://b.com/": [answer()], "http://c.com/": [failure("reset")]})
+    descriptor = make_record(4)
+    session = make(world, flights=Flights(descriptor))
+    session.receive(chunk(*(state(url, seq) for seq, url in enumerate(world._pages, 1))))
+    work(session, world)
+    flying = [read_record(descriptor)]
+    for _ in range(2):
+        session.outgoing()
+        flying.append(read_record(descriptor))
+    os.close(descriptor)
+
+    assert [{1, 2}, {2}, set()] == flying
 
 
 def test_it_is_not_finished_while_an_entry_is_open() -> None:

@@ -49,6 +49,7 @@ NAME = "asyncio"
 DRIVER = "tasks"
 
 _MOST_FIELDS = 256
+_READ_BYTES = 64 * 1024  # aiohttp stops reading at twice as much: what a connection holds beside the budget
 _CLOSING_TURNS = 4  # of the loop, in which a connection that was aborted is closed; uvloop takes two
 _OURS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _CUTS = (ContentLengthError, TransferEncodingError)
@@ -100,6 +101,7 @@ class AioEngine:
             max_line_size=LINE_BYTES,
             max_field_size=LINE_BYTES,
             max_headers=_MOST_FIELDS,
+            read_bufsize=_READ_BYTES,
         )
         # It resends what is idempotent, on fresh connections too: a page that hangs up would be hit twice.
         self._session._retry_connection = False
@@ -192,6 +194,7 @@ class _Run:
             while data := await content.readany():
                 if self._body.feed(data) is Verdict.STOP:
                     return False
+                del data  # not to be held while we wait for the next piece
                 self._heed_speed()
         except (aiohttp.ClientError, HttpProcessingError, OSError):
             # What came before the break is still in the reader, which shows only the break.

@@ -100,9 +100,10 @@ def _environment() -> dict[str, str]:
     return environment
 
 
-def make_executor(config: CrawlConfig, keep: Keep) -> Executor:
-    """The executor that a configuration asks for; its workers make of each fate what `keep` says."""
+def make_executor(config: CrawlConfig, keep: Keep, spool: Path | None = None) -> Executor:
+    """The executor that a configuration asks for; its workers make of each fate what `keep` says, and spool there."""
     homes = config.procs if needs_homes(config) else 0
     # Python passes over a Path in there, and so do we; a name that is no UTF-8 could not travel.
     paths = tuple(path for path in sys.path if isinstance(path, str) and path.encode(errors="ignore").decode() == path)
-    return ProcessExecutor(config.procs, Settings(config, 0, homes, keep, paths))
+    folder = None if spool is None else os.fsencode(spool.resolve())
+    return ProcessExecutor(config.procs, Settings(config, 0, homes, keep, paths, folder))
