@@ -1,140 +1,43 @@
-"""From a host to its addresses: one lookup a name at a time, remembered for a while, a few at once.
+"""From a host to its addresses: one lookup a name at a time, remembered for a while, a bounded number at once.
 
-The lookup itself is a function that is passed in (the system's by default): it gives the addresses of a name,
-or raises OSError or UnicodeError. `Resolver` is for event loops, its sibling `BlockingResolver` for threads.
+The lookup itself is passed in (`crawler/nameservers.py`). `Resolver` is for event loops; its sibling
+`BlockingResolver` is the same one for threads, on a loop in a thread of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import ipaddress
-import os
-import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, NamedTuple
+from typing import Protocol
 
 from crawler import descriptors
+from crawler.answers import NAMES, Answer, Answers
 from crawler.escape import printable
 from crawler.exchange import Addresses, Failure
+from crawler.nameservers import Found, NotFoundError
 from crawler.shortage import THREADS, no_descriptor, shortage
 
-Answer = Addresses | Failure
-Lookup = Callable[[str], Awaitable[Iterable[str]]]
-BlockingLookup = Callable[[str], Iterable[str]]
-
-TTL_S = 60.0
-NEGATIVE_TTL_S = 10.0
 DEADLINE_S = 20.0
-NAMES = 50_000
-LOOKUPS = min(32, (os.cpu_count() or 1) + 4)
-"""Lookups at once: as many as a loop's own executor has threads, so none spends its deadline in a queue."""
+LOOKUPS = 100
+"""Lookups at once: their answers, two a name, fit into a socket's default buffer of 208 KiB, socket(7), with ease."""
 
-# getaddrinfo(3) has no word for a lack of descriptors: without one glibc 2.36 says EAI_SYSTEM with EMFILE or EBUSY, and
-# where one of its files cannot be opened it goes on to the next source, and says EAI_NONAME or EAI_AGAIN.
+# c-ares says ECONNREFUSED where it can open no socket, and skips /etc/hosts where it cannot open that.
 _FEW_DESCRIPTORS = 3
-_DESCRIPTORS_A_LOOKUP = 2  # a file and a socket
-_RAISED = (MemoryError, OSError, UnicodeError)
+_RAISED = (MemoryError, NotFoundError, OSError)
 _LONGEST_MESSAGE = 300  # characters
 
 
-def _affordable() -> int:
-    """As many lookups at once as the descriptors that are kept free for them allow."""
-    return max(1, min(LOOKUPS, descriptors.reserve() // _DESCRIPTORS_A_LOOKUP))
+class Lookup(Protocol):
+    """How a name is looked up, on one event loop."""
 
+    async def __call__(self, host: str) -> Found:
+        """The addresses; raises NotFoundError, and MemoryError or OSError for what this machine lacks."""
 
-async def system_lookup(host: str) -> list[str]:
-    """The system's answer (getaddrinfo), IPv6 and IPv4 in the order it gives them (RFC 6724)."""
-    loop = asyncio.get_running_loop()
-    return _numbers(await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM))
-
-
-def blocking_system_lookup(host: str) -> list[str]:
-    """The same for a thread."""
-    return _numbers(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
-
-
-def _numbers(found: Iterable[tuple[Any, ...]]) -> list[str]:
-    return [str(sockaddr[0]) for *_, sockaddr in found]
-
-
-class _Known(NamedTuple):
-    until: float
-    answer: Answer
-
-
-class _Names:
-    """Answers that are still good, the least recently used dropped first. `clock` is in seconds."""
-
-    def __init__(self, ttl_s: float, negative_ttl_s: float, names: int, clock: Callable[[], float]) -> None:
-        self._ttl_s = ttl_s
-        self._negative_ttl_s = negative_ttl_s
-        self._names = names
-        self._clock = clock
-        self._known: dict[str, _Known] = {}  # in the order of use
-
-    def get(self, host: str) -> Answer | None:
-        """The answer for a host without a lookup, or None."""
-        known = self._known.pop(host, None)
-        if known is None:
-            return _literal(host)
-        if known.until <= self._clock():
-            return None
-        self._known[host] = known
-        return known.answer
-
-    def put(self, host: str, answer: Answer) -> None:
-        """Remember what a lookup gave; a limit of this machine says nothing about the name: forget it."""
-        if isinstance(answer, Addresses):
-            self._known[host] = _Known(self._clock() + self._ttl_s, Addresses(answer.addresses))
-        elif answer.error_class == "dns":
-            self._known[host] = _Known(self._clock() + self._negative_ttl_s, answer)
-        while len(self._known) > self._names:
-            del self._known[next(iter(self._known))]
-
-
-def _literal(host: str) -> Addresses | None:
-    # A name of the DNS has no colon, and its last label is no number (WHATWG URL Standard, §3.5).
-    if ":" not in host and not host[-1:].isdigit():
-        return None
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    return Addresses((host,))
-
-
-def _answer(host: str, found: Iterable[str], dns_ms: float) -> Answer:
-    addresses = tuple(dict.fromkeys(found))
-    return Addresses(addresses, dns_ms) if addresses else _failed(host, "the name has no address")
-
-
-def _failure(host: str, error: MemoryError | OSError | UnicodeError) -> Failure:
-    """What a lookup raised, as what it means for the URL."""
-    lacking = _lacking(error)
-    if lacking is not None:
-        return Failure("local", lacking, sent=False)
-    if isinstance(error, TimeoutError):
-        return _failed(host, "no answer in time")
-    if isinstance(error, OSError):
-        return _failed(host, error.strerror or str(error))
-    return _failed(host, "the DNS has no such names")  # an empty label, or one of more than 63 bytes
-
-
-def _lacking(error: MemoryError | OSError | UnicodeError) -> str | None:
-    """The limit of this machine that kept a lookup from its answer, in words; None where none did."""
-    known = shortage(error)
-    if known is None and isinstance(error, OSError):
-        without = error.errno == errno.EBUSY or descriptors.left() < _FEW_DESCRIPTORS
-        return no_descriptor() if without else None
-    return known
-
-
-def _failed(host: str, reason: str) -> Failure:
-    return Failure("dns", printable(f"{host}: {reason}", _LONGEST_MESSAGE), sent=False)
+    def close(self) -> None:
+        """Give back what it holds; on the same loop."""
 
 
 class Resolver:
@@ -142,29 +45,27 @@ class Resolver:
 
     def __init__(
         self,
-        lookup: Lookup = system_lookup,
+        lookup: Lookup,
         *,
-        ttl_s: float = TTL_S,
-        negative_ttl_s: float = NEGATIVE_TTL_S,
         deadline_s: float = DEADLINE_S,
         names: int = NAMES,
-        lookups: int | None = None,
+        lookups: int = LOOKUPS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lookup = lookup
         self._deadline_s = deadline_s
         self._clock = clock
-        self._names = _Names(ttl_s, negative_ttl_s, names, clock)
-        self._slots = asyncio.Semaphore(lookups or _affordable())
+        self._answers = Answers(names, clock)
+        self._slots = asyncio.Semaphore(lookups)
         self._pending: dict[str, asyncio.Task[Answer]] = {}
 
     def cached(self, host: str) -> Answer | None:
-        """The answer that needs no waiting (an IP literal, or remembered), or None."""
-        return self._names.get(host)
+        """The answer that needs no waiting (an IP literal, or remembered), or None. Any thread may ask."""
+        return self._answers.get(host)
 
     async def resolve(self, host: str) -> Answer:
         """The addresses of a host, or why there are none. Cancelling it takes the lookup from nobody else."""
-        answer = self._names.get(host)
+        answer = self._answers.get(host)
         if answer is not None:
             return answer
         task = self._pending.get(host)
@@ -173,90 +74,88 @@ class Resolver:
             task.add_done_callback(lambda _: self._pending.pop(host))
         return await asyncio.shield(task)
 
+    async def close(self) -> None:
+        """End the lookups that are under way, and give back what they held."""
+        for task in (tasks := list(self._pending.values())):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._lookup.close()
+
     async def _look_up(self, host: str) -> Answer:
         async with self._slots:
             started = self._clock()
             try:
                 async with asyncio.timeout(self._deadline_s):
                     found = await self._lookup(host)
-                answer = _answer(host, found, (self._clock() - started) * 1000)
             except _RAISED as error:
-                answer = _failure(host, error)
-        self._names.put(host, answer)
-        return answer
+                failure = _failure(host, error)
+                self._answers.failed(host, failure)
+                return failure
+            addresses = Addresses(tuple(dict.fromkeys(found.addresses)), (self._clock() - started) * 1000)
+            self._answers.found(host, addresses, found.ttl_s)
+            return addresses
 
 
 class BlockingResolver:
-    """The resolver of a process's threads, safe to call from all of them; its lookups run in daemon threads.
+    """The resolver of a process's threads, safe to call from all of them; its own begins with the first lookup."""
 
-    A thread cannot be stopped: one that misses the deadline is left behind, and keeps its slot until it ends.
-    """
-
-    def __init__(
-        self,
-        lookup: BlockingLookup = blocking_system_lookup,
-        *,
-        ttl_s: float = TTL_S,
-        negative_ttl_s: float = NEGATIVE_TTL_S,
-        deadline_s: float = DEADLINE_S,
-        names: int = NAMES,
-        lookups: int | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._lookup = lookup
-        self._deadline_s = deadline_s
-        self._clock = clock
-        self._names = _Names(ttl_s, negative_ttl_s, names, clock)
-        self._slots = threading.Semaphore(lookups or _affordable())
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
         self._lock = threading.Lock()
-        self._pending: dict[str, Future[Answer]] = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread: threading.Thread | None = None
 
     def cached(self, host: str) -> Answer | None:
         """The answer that needs no waiting (an IP literal, or remembered), or None."""
+        return self._resolver.cached(host)
+
+    def ask(self, host: str) -> Future[Answer]:
+        """The addresses of a host, or why there are none, as soon as that is known; cancelled by `close`.
+
+        Whoever asks need not wait: then thousands of names of a dead server hold up no thread.
+        """
+        known: Future[Answer] = Future()
+        answer = self._resolver.cached(host)
+        if answer is None:
+            try:
+                self._start()
+                return asyncio.run_coroutine_threadsafe(self._resolver.resolve(host), self._loop)
+            except (MemoryError, RuntimeError) as error:  # RuntimeError: no more threads
+                answer = Failure("local", shortage(error) or THREADS, sent=False)
+        known.set_result(answer)
+        return known
+
+    def close(self) -> None:
+        """End the lookups that are under way, and the thread; nobody may ask any more."""
+        if self._thread is not None:
+            asyncio.run_coroutine_threadsafe(self._resolver.close(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+        self._loop.close()
+
+    def _start(self) -> None:
         with self._lock:
-            return self._names.get(host)
+            if self._thread is None:
+                thread = threading.Thread(target=self._loop.run_forever, name="dns", daemon=True)
+                thread.start()
+                self._thread = thread
 
-    def resolve(self, host: str) -> Answer:
-        """The addresses of a host, or why there are none."""
-        with self._lock:
-            answer = self._names.get(host)
-            if answer is not None:
-                return answer
-            pending = self._pending.get(host)
-            if pending is None:
-                mine = self._pending[host] = Future()
-        if pending is not None:
-            return pending.result()  # who began the lookup keeps its deadline
-        return self._begin(host, mine)
 
-    def _begin(self, host: str, pending: Future[Answer]) -> Answer:
-        self._slots.acquire()
-        try:
-            threading.Thread(target=self._look_up, args=(host, pending), name="dns", daemon=True).start()
-        except (MemoryError, RuntimeError):  # no more threads
-            self._slots.release()
-            return self._settle(host, pending, Failure("local", THREADS, sent=False))
-        try:
-            return pending.result(self._deadline_s)
-        except TimeoutError as error:
-            return self._settle(host, pending, _failure(host, error))
+def _failure(host: str, error: MemoryError | NotFoundError | OSError) -> Failure:
+    """What a lookup raised, as what it means for the URL."""
+    lacking = _lacking(error)
+    if lacking is not None:
+        return Failure("local", lacking, sent=False)
+    if isinstance(error, NotFoundError):
+        return _failed(host, str(error), final=error.final)
+    return _failed(host, "no answer in time" if isinstance(error, TimeoutError) else str(error))
 
-    def _look_up(self, host: str, pending: Future[Answer]) -> None:
-        started = self._clock()
-        try:
-            found = self._lookup(host)
-            answer = _answer(host, found, (self._clock() - started) * 1000)
-        except _RAISED as error:
-            answer = _failure(host, error)
-        finally:
-            self._slots.release()
-        self._settle(host, pending, answer)
 
-    def _settle(self, host: str, pending: Future[Answer], answer: Answer) -> Answer:
-        """Give everyone the first of the two: what the lookup brought, or that it was late."""
-        with self._lock:
-            if not pending.done():
-                del self._pending[host]
-                self._names.put(host, answer)
-                pending.set_result(answer)
-        return pending.result()
+def _lacking(error: MemoryError | NotFoundError | OSError) -> str | None:
+    """The limit of this machine that kept a lookup from its answer, in words; None where none did."""
+    known = shortage(error)
+    return no_descriptor() if known is None and descriptors.left() < _FEW_DESCRIPTORS else known
+
+
+def _failed(host: str, reason: str, *, final: bool = False) -> Failure:
+    return Failure("dns", printable(f"{host}: {reason}", _LONGEST_MESSAGE), sent=False, final=final)

@@ -8,7 +8,6 @@ import itertools
 import os
 import threading
 import types
-from pathlib import Path
 
 import pytest
 from conftest import Origin
@@ -18,11 +17,9 @@ from crawler.config import CrawlConfig
 from crawler.drivers import tasks, threads
 from crawler.errors import WorkerError
 from crawler.exchange import Exchange, Reply, Timings
-from crawler.executors.base import Settled
 from crawler.executors.processes import ProcessExecutor
 from crawler.frontier import Frontier, Known
 from crawler.records import Chunk, Result, Row, Status
-from crawler.resolver import LOOKUPS
 from crawler.session import Session
 from crawler.wire import FrameReader, Kind, Settings, frame
 
@@ -110,21 +107,6 @@ def test_threads_that_the_system_refuses(allowed: int, monkeypatch: pytest.Monke
         kinds = [message.kind for message in FrameReader().feed(said.read())]
 
     assert allowed * 5 == kinds.count(Kind.RESULT)
-
-
-def test_lookups_wait_for_nobody(origin: Origin) -> None:
-    """A worker looks up as many names at once as its resolver allows: libuv gives them half of its threads."""
-    executor = ProcessExecutor(1, Settings(CONFIG, 0, 0, "row"))
-    try:
-        executor.send(0, Chunk(1, (state(origin.url("/bytes/1", host="localhost")),)))
-        while not any(isinstance(event, Settled) for event in executor.events(30)):
-            pass
-        (worker,) = (line.child._process.pid for line in executor._lines.values())  # type: ignore[attr-defined]
-        threads_of_worker = len(list(Path(f"/proc/{worker}/task").iterdir()))
-    finally:
-        executor.close()
-
-    assert 2 * LOOKUPS <= threads_of_worker
 
 
 @pytest.mark.parametrize("driver", [tasks, threads])

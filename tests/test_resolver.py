@@ -1,42 +1,47 @@
-"""From a host to its addresses, and what is remembered of it."""
+"""From a host to its addresses, and what is remembered of it; no network (`test_nameservers.py` has one)."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from crawler import descriptors
+from crawler.answers import Answer
 from crawler.descriptors import limit
 from crawler.exchange import Addresses, Failure
-from crawler.resolver import Answer, BlockingResolver, Resolver
+from crawler.nameservers import Found, NotFoundError
+from crawler.resolver import BlockingResolver, Resolver
 
-Ask = Callable[[str], Answer]
+MISSING = NotFoundError("there is no such name", final=True)
 
 
 class FakeNames:
     """A lookup without a network: answers or errors by name, and which names were asked for."""
 
-    def __init__(self, answers: dict[str, Iterable[str] | Exception]) -> None:
-        self.answers = answers
+    def __init__(self, answers: dict[str, Found | Exception] | None = None) -> None:
+        self.answers = answers or {}
         self.asked: list[str] = []
+        self.closed = False
 
-    def __call__(self, host: str) -> Iterable[str]:
+    async def __call__(self, host: str) -> Found:
         self.asked.append(host)
-        answer = self.answers.get(host, socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+        await asyncio.sleep(0)
+        answer = self.answers.get(host, MISSING)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    async def later(self, host: str) -> Iterable[str]:
-        """The same as a coroutine that gives way first."""
-        await asyncio.sleep(0)
-        return self(host)
+    def close(self) -> None:
+        self.closed = True
+
+
+def found(*addresses: str, ttl_s: float = 60) -> Found:
+    return Found(addresses or ("1.1.1.1",), ttl_s)
 
 
 class Clock:
@@ -48,33 +53,36 @@ class Clock:
         return self.now
 
 
+Ask = Callable[[str], Answer]
+Make = Callable[..., tuple[Resolver | BlockingResolver, Ask]]
+
+
 @pytest.fixture(params=["loop", "threads"])
-def make(request: pytest.FixtureRequest) -> Callable[..., tuple[Resolver | BlockingResolver, Ask]]:
+def make(request: pytest.FixtureRequest) -> Iterator[Make]:
     """Makes either resolver over fake names, with a function that asks it."""
+    blocking: list[BlockingResolver] = []
 
     def build(fake: FakeNames, **settings: object) -> tuple[Resolver | BlockingResolver, Ask]:
-        if request.param == "threads":
-            blocking = BlockingResolver(fake, **settings)  # type: ignore[arg-type]
-            return blocking, blocking.resolve
-        resolver = Resolver(fake.later, **settings)  # type: ignore[arg-type]
-        return resolver, lambda host: asyncio.run(resolver.resolve(host))
+        resolver = Resolver(fake, **settings)  # type: ignore[arg-type]
+        if request.param == "loop":
+            return resolver, lambda host: asyncio.run(resolver.resolve(host))
+        blocking.append(of_threads := BlockingResolver(resolver))
+        return blocking[-1], lambda host: of_threads.ask(host).result()
 
-    return build
-
-
-Make = Callable[..., tuple[Resolver | BlockingResolver, Ask]]
+    yield build
+    for resolver in blocking:
+        resolver.close()
 
 
 def test_order_and_twins(make: Make) -> None:
     """The addresses keep their order, each stands once, and the lookup's time is beside them."""
-    clock = Clock()
-    _, ask = make(FakeNames({"a.com": ["::2", "1.1.1.1", "::2"]}), clock=clock)
+    _, ask = make(FakeNames({"a.com": found("::2", "1.1.1.1", "::2")}), clock=Clock())
     assert Addresses(("::2", "1.1.1.1"), 0.0) == ask("a.com")
 
 
 def test_literals(make: Make) -> None:
     """An IP literal is its own answer, without a lookup; a name that looks like one is looked up."""
-    names = FakeNames({"host1": ["1.1.1.1"]})
+    names = FakeNames({"host1": found()})
     resolver, ask = make(names)
     assert [Addresses(("127.0.0.1",)), Addresses(("::1",))] == [ask("127.0.0.1"), ask("::1")]
     assert Addresses(("::1",)) == resolver.cached("::1")
@@ -82,76 +90,81 @@ def test_literals(make: Make) -> None:
     assert ["host1"] == names.asked
 
 
-def test_ttl(make: Make) -> None:
-    """An answer is remembered for its time, a failure for a shorter one; what is remembered took no time."""
-    clock, names = Clock(), FakeNames({"a.com": ["1.1.1.1"]})
-    resolver, ask = make(names, clock=clock, ttl_s=60, negative_ttl_s=10)
+@pytest.mark.parametrize(("ttl_s", "good_for"), [(300, 300), (0, 5), (1, 5), (86_400, 3600)])
+def test_time_to_live(make: Make, ttl_s: float, good_for: float) -> None:
+    """An answer is good for its own time, but never less than 5 s or more than an hour; remembering takes no time."""
+    clock, names = Clock(), FakeNames({"a.com": found(ttl_s=ttl_s)})
+    resolver, ask = make(names, clock=clock)
     assert resolver.cached("a.com") is None
-    missing = ask("b.com")
     ask("a.com")
-    clock.now = 9.9
-    assert (Addresses(("1.1.1.1",)), missing) == (ask("a.com"), ask("b.com"))
-    assert Addresses(("1.1.1.1",)) == resolver.cached("a.com")
-    clock.now = 10
-    assert resolver.cached("b.com") is None
-    ask("b.com")
-    clock.now = 60
+    clock.now = good_for - 0.1
+    assert (Addresses(("1.1.1.1",)), Addresses(("1.1.1.1",))) == (ask("a.com"), resolver.cached("a.com"))
+    clock.now = good_for
     assert resolver.cached("a.com") is None
-    assert ["b.com", "a.com", "b.com"] == names.asked
+    ask("a.com")
+    assert ["a.com"] * 2 == names.asked
+
+
+@pytest.mark.parametrize(("final", "good_for"), [(True, 10), (False, 0.2)])
+def test_negative_answers(make: Make, final: bool, good_for: float) -> None:
+    """That there is no such name is remembered; what can pass only for less than a retry's back-off, 0.25 s."""
+    clock, names = Clock(), FakeNames({"a.com": NotFoundError("why", final=final)})
+    resolver, ask = make(names, clock=clock)
+    assert Failure("dns", "a.com: why", sent=False, final=final) == ask("a.com")
+    clock.now = good_for - 0.01
+    assert ask("a.com") == resolver.cached("a.com")
+    clock.now = good_for
+    assert resolver.cached("a.com") is None
+    ask("a.com")
+    assert ["a.com"] * 2 == names.asked
 
 
 def test_remembers_the_recently_used(make: Make) -> None:
     """When there are too many names, the one that was not asked for longest is forgotten."""
-    resolver, ask = make(FakeNames({name: ["1.1.1.1"] for name in "abc"}), names=2)
+    resolver, ask = make(FakeNames(dict.fromkeys("abc", found())), names=2)
     for name in "abac":
         ask(name)
     assert [True, False, True] == [resolver.cached(name) is not None for name in "abc"]
 
 
+_NO_DESCRIPTOR = f"no file descriptor is left (ulimit -n is {limit()})"
+_NO_MEMORY = "memory is short (ulimit -v, or the container's limit)"
+
+
 @pytest.mark.parametrize(
-    ("error", "error_class", "message"),
+    ("error", "failure"),
     [
+        (MISSING, Failure("dns", "a.com: there is no such name", sent=False, final=True)),
+        (NotFoundError("Try\nagain", final=False), Failure("dns", "a.com: Try\\x0aagain", sent=False)),
+        (TimeoutError(), Failure("dns", "a.com: no answer in time", sent=False)),
+        (OSError("not set up"), Failure("dns", "a.com: not set up", sent=False)),
+        (OSError(errno.EMFILE, "x"), Failure("local", _NO_DESCRIPTOR, sent=False)),
         (
-            socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
-            "dns",
-            "a.com: Name or service not known",
+            OSError(errno.ENFILE, "x"),
+            Failure("local", "the system has no file descriptor left (fs.file-max)", sent=False),
         ),
-        (socket.gaierror(socket.EAI_AGAIN, "Try\nagain"), "dns", "a.com: Try\\x0aagain"),
-        (UnicodeError("label empty"), "dns", "a.com: the DNS has no such names"),
-        (TimeoutError(), "dns", "a.com: no answer in time"),
-        (OSError(errno.ECONNREFUSED, "Connection refused"), "dns", "a.com: Connection refused"),
-        (OSError(errno.EMFILE, "x"), "local", f"no file descriptor is left (ulimit -n is {limit()})"),
-        (OSError(errno.EBUSY, "x"), "local", f"no file descriptor is left (ulimit -n is {limit()})"),
-        (OSError(errno.ENFILE, "x"), "local", "the system has no file descriptor left (fs.file-max)"),
-        (socket.gaierror(socket.EAI_MEMORY, "x"), "local", "memory is short (ulimit -v, or the container's limit)"),
-        (MemoryError(), "local", "memory is short (ulimit -v, or the container's limit)"),
+        (MemoryError(), Failure("local", _NO_MEMORY, sent=False)),
     ],
 )
-def test_errors(make: Make, error: Exception, error_class: str, message: str) -> None:
+def test_errors(make: Make, error: Exception, failure: Failure) -> None:
     """What a lookup raises is a Failure of one line: dns, or local where this machine ran out."""
     _, ask = make(FakeNames({"a.com": error}))
-    assert Failure(error_class, message, sent=False) == ask("a.com")  # type: ignore[arg-type]
+    assert failure == ask("a.com")
 
 
-@pytest.mark.parametrize("number", [socket.EAI_NONAME, socket.EAI_AGAIN, socket.EAI_FAIL])
+@pytest.mark.parametrize("final", [True, False])
 def test_nothing_is_said_of_a_name_without_descriptors(
-    make: Make, number: int, monkeypatch: pytest.MonkeyPatch
+    make: Make, final: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where none is left, getaddrinfo may say of any name that there is none: that is `local`, and not remembered."""
-    names = FakeNames({"a.com": socket.gaierror(number, "x")})
-    _, ask = make(names)
+    """Where none is left, a lookup may say anything of any name: that is `local`, and not remembered."""
+    _, ask = make(FakeNames({"a.com": NotFoundError("x", final=final)}))
+    ask("b.com")  # the loop of threads takes some
     with monkeypatch.context() as patched:
         patched.setattr(descriptors, "left", lambda: 0)
         answer = ask("a.com")
 
-    assert Failure("local", f"no file descriptor is left (ulimit -n is {limit()})", sent=False) == answer
+    assert Failure("local", _NO_DESCRIPTOR, sent=False) == answer
     assert "dns" == getattr(ask("a.com"), "error_class", None)
-
-
-def test_no_address(make: Make) -> None:
-    """A name without an address is a failure."""
-    _, ask = make(FakeNames({"a.com": []}))
-    assert Failure("dns", "a.com: the name has no address", sent=False) == ask("a.com")
 
 
 def test_local_limits_are_forgotten(make: Make) -> None:
@@ -159,39 +172,33 @@ def test_local_limits_are_forgotten(make: Make) -> None:
     names = FakeNames({"a.com": OSError(errno.EMFILE, "Too many open files")})
     _, ask = make(names)
     ask("a.com")
-    names.answers["a.com"] = ["1.1.1.1"]
+    names.answers["a.com"] = found()
     assert isinstance(ask("a.com"), Addresses)
 
 
-def test_impossible_names() -> None:
-    """A host that cannot stand in the DNS is a failure, and no exception, with the system's lookup too."""
-    assert "dns" == getattr(asyncio.run(Resolver().resolve("a..b")), "error_class", None)
-    assert "dns" == getattr(BlockingResolver().resolve("x" * 64 + ".b"), "error_class", None)
-
-
-def test_localhost() -> None:
-    """The system's lookup gives addresses as text."""
-    for answer in (asyncio.run(Resolver().resolve("localhost")), BlockingResolver().resolve("localhost")):
-        assert isinstance(answer, Addresses)
-        assert set(answer.addresses) <= {"127.0.0.1", "::1"}
-
-
-class Gate:
-    """A lookup for a loop that waits until it is opened, and counts who is in it."""
+class Gate(FakeNames):
+    """A lookup that waits until it is opened, and counts who is in it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.open = asyncio.Event()
-        self.asked: list[str] = []
         self.inside = 0
         self.most = 0
 
-    async def __call__(self, host: str) -> list[str]:
+    async def __call__(self, host: str) -> Found:
         self.asked.append(host)
         self.inside += 1
         self.most = max(self.most, self.inside)
         await self.open.wait()
         self.inside -= 1
-        return ["1.1.1.1"]
+        return found()
+
+
+class Endless(FakeNames):
+    """A lookup that never ends."""
+
+    async def __call__(self, host: str) -> Found:
+        return await asyncio.get_running_loop().create_future()
 
 
 async def test_one_lookup_a_name() -> None:
@@ -221,56 +228,69 @@ async def test_bounded_lookups() -> None:
     assert (9, 3) == (len(gate.asked), gate.most)
 
 
-async def test_deadline() -> None:
-    """A lookup that does not end is a failure of class dns, and frees its slot."""
-    resolver = Resolver(Gate(), deadline_s=0, lookups=1)
+def test_deadline(make: Make) -> None:
+    """A lookup that does not end is a failure of class dns that may pass, and frees its slot."""
+    _, ask = make(Endless(), deadline_s=0, lookups=1)
     for name in ("a.com", "b.com"):
-        assert Failure("dns", f"{name}: no answer in time", sent=False) == await resolver.resolve(name)
+        assert Failure("dns", f"{name}: no answer in time", sent=False) == ask(name)
 
 
-def test_blocking_deadline() -> None:
-    """A thread's lookup that does not end is a failure for all who wait; what it brings later is dropped."""
-    opened = threading.Event()
-
-    def lookup(host: str) -> list[str]:
-        opened.wait()
-        return ["1.1.1.1"]
-
-    resolver = BlockingResolver(lookup, deadline_s=0.01)
-    with ThreadPoolExecutor(3) as pool:
-        answers = list(pool.map(resolver.resolve, ["a.com"] * 3))
-    late = Failure("dns", "a.com: no answer in time", sent=False)
-    assert [late] * 3 == answers
-    opened.set()
-    assert late == resolver.resolve("a.com")
+async def test_close() -> None:
+    """Closing ends the lookups that are under way, and closes what they were done with."""
+    gate = Gate()
+    resolver = Resolver(gate)
+    task = asyncio.create_task(resolver.resolve("a.com"))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    await resolver.close()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert gate.closed
 
 
-def test_blocking_one_lookup_a_name() -> None:
+def test_threads_share_a_lookup() -> None:
     """Threads that ask for a name at the same time share one lookup, and lookups are bounded."""
     everyone = threading.Barrier(8)
-    names = FakeNames({f"{n}.com": ["1.1.1.1"] for n in range(4)})
-    resolver = BlockingResolver(names, lookups=1)
+    names = FakeNames({f"{n}.com": found() for n in range(4)})
+    resolver = BlockingResolver(Resolver(names, lookups=1))
 
     def ask(host: str) -> Answer:
         everyone.wait()
-        return resolver.resolve(host)
+        return resolver.ask(host).result()
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(ask, [f"{n % 4}.com" for n in range(8)]))
+    resolver.close()
     assert [("1.1.1.1",)] * 8 == [each.addresses for each in answers if isinstance(each, Addresses)]
     assert ["0.com", "1.com", "2.com", "3.com"] == sorted(names.asked)
 
 
-def test_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no thread can be started, that is a limit of this machine, and the slot is free again."""
+def test_nobody_asked() -> None:
+    """A resolver of threads that was never asked has no thread, and nothing to close."""
+    before = threading.active_count()
+    resolver = BlockingResolver(Resolver(FakeNames()))
+    assert Addresses(("127.0.0.1",)) == resolver.ask("127.0.0.1").result()
+    assert before == threading.active_count()
+    resolver.close()
+
+
+@pytest.mark.parametrize(
+    ("refusal", "limit_met"),
+    [
+        (RuntimeError("can't start new thread"), "no thread can be started (ulimit -u, or the pids limit)"),
+        (MemoryError(), _NO_MEMORY),
+    ],
+)
+def test_no_more_threads(refusal: Exception, limit_met: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its thread cannot be started, that is a limit of this machine, and the next one who asks tries again."""
 
     def refuse(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+        raise refusal
 
-    resolver = BlockingResolver(FakeNames({"a.com": ["1.1.1.1"]}), lookups=1)
+    resolver = BlockingResolver(Resolver(FakeNames({"a.com": found()})))
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
-        answer = resolver.resolve("a.com")
-    limit_met = "no thread can be started (ulimit -u, or the pids limit)"
+        answer = resolver.ask("a.com").result()
     assert Failure("local", limit_met, sent=False) == answer
-    assert isinstance(resolver.resolve("a.com"), Addresses)
+    assert isinstance(resolver.ask("a.com").result(), Addresses)
+    resolver.close()

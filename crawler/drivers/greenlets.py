@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import ModuleType
 
-from gevent import get_hub
 from gevent import os as green_os
 from gevent.monkey import is_module_patched
 
 from crawler.config import CrawlConfig
 from crawler.drivers.threads import ThreadDriver
 from crawler.frontier import Known
-from crawler.resolver import LOOKUPS, BlockingResolver
+from crawler.nameservers import NameServers
+from crawler.resolver import BlockingResolver, Resolver
 from crawler.session import Session
 
 
@@ -41,8 +41,10 @@ def drive(
 ) -> None:
     """Run a session on greenlets; `pipes` are (read, write). Returns when the session is finished."""
     assert is_module_patched("threading"), "engine gevent needs a worker of its own: python -m crawler.greenworker"
-    get_hub().threadpool.maxsize = LOOKUPS  # lookups run there; its own ten would make the others wait
-    resolver = BlockingResolver()
+    resolver = BlockingResolver(Resolver(NameServers(config.resolver)))
     session = make_session(resolver.cached)
     exchanges = engine.make(insecure=config.insecure, conc=config.conc)
-    GreenletDriver(session, exchanges, resolver, config.conc, engine.threads(config.conc)).run(*pipes)
+    try:
+        GreenletDriver(session, exchanges, resolver, config.conc, engine.threads(config.conc)).run(*pipes)
+    finally:
+        resolver.close()

@@ -14,7 +14,8 @@ from crawler.config import CrawlConfig
 from crawler.engines.base import AsyncEngine
 from crawler.exchange import Exchange, Resolve
 from crawler.frontier import Known, Turn
-from crawler.resolver import LOOKUPS, Resolver
+from crawler.nameservers import NameServers
+from crawler.resolver import Resolver
 from crawler.session import BEAT_S, Session
 from crawler.wire import FrameReader, Kind, frame
 
@@ -53,10 +54,6 @@ class _Link:
     async def drain(self) -> None:
         await self._writer.drain()
 
-    @property
-    def backed_up(self) -> bool:
-        return self._writer.transport.get_write_buffer_size() > 0
-
     async def close(self) -> None:
         self._hearing.close()
         self._writer.close()
@@ -71,6 +68,7 @@ class TaskDriver:
         self._engine = engine
         self._resolver = resolver
         self._slots = asyncio.Semaphore(conc)
+        self._voice = asyncio.Lock()  # of who waits for room in the pipe, to write the next thing
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._fault: BaseException | None = None
@@ -99,9 +97,10 @@ class TaskDriver:
         while not self._session.finished:
             self._wake.clear()
             turn = self._session.next(time.monotonic())
-            link.write(self._session.outgoing())
+            self._mention(link)
             if turn is None:
-                await self._sleep()
+                if not self._session.finished:  # the last that it held may have ended just now, unfetched
+                    await self._sleep()
             elif isinstance(turn.action, Resolve):
                 self._spawn(self._resolve(turn, turn.action))
             else:
@@ -110,18 +109,20 @@ class TaskDriver:
                 self._session.started(turn, time.monotonic())
                 self._spawn(self._exchange(turn, turn.action, link))
         if not self._session.aborted:
-            link.write([*self._session.outgoing(), *frame(Kind.BYE)])
+            await _quietly(self._say(link))  # whoever still waits to say something comes before
+            link.write([*frame(Kind.BYE)])
             await _quietly(link.drain())
 
     async def _beat(self, link: _Link) -> None:
         """Let the parent hear of us, also while all places are taken; a loop that is stuck does not beat."""
         while not self._session.finished:
             self._session.beat(time.monotonic())
-            if not link.backed_up:  # else whoever writes next takes it along
-                link.write(self._session.outgoing())
+            self._mention(link)
             await asyncio.sleep(BEAT_S)
 
     async def _sleep(self) -> None:
+        if self._session.finished:
+            return  # the last entries ended without a turn
         at = self._session.wake_at()
         try:
             async with asyncio.timeout(None if at is None else max(0.0, at - time.monotonic())):
@@ -133,10 +134,21 @@ class TaskDriver:
         try:
             event = await self._engine.exchange(action)
             self._session.done(turn, event, time.monotonic())
-            link.write(self._session.outgoing())
-            await link.drain()  # a slow consumer holds our places in the pool: back-pressure, not a pile
+            del turn, action  # they hold the body, which goes when it is encoded
+            await self._say(link)  # a slow consumer holds our places in the pool: back-pressure, not a pile
         finally:
             self._slots.release()
+
+    async def _say(self, link: _Link) -> None:
+        """Write what there is to say as soon as there is room for it; no body is encoded before."""
+        async with self._voice:
+            await link.drain()
+            link.write(self._session.outgoing())
+
+    def _mention(self, link: _Link) -> None:
+        """Write what there is to say, without waiting; where somebody waits for room, he takes it along."""
+        if not self._voice.locked():
+            link.write(self._session.outgoing())
 
     async def _resolve(self, turn: Turn, action: Resolve) -> None:
         self._session.done(turn, await self._resolver.resolve(action.host), time.monotonic())
@@ -185,15 +197,16 @@ def drive(
     make_session: Callable[[Known], Session], engine: ModuleType, config: CrawlConfig, pipes: tuple[int, int]
 ) -> None:
     """Run a session on a uvloop of its own; `pipes` are (read, write). Returns when the session is finished."""
-    # libuv has 4 threads and gives lookups half of them: the others would spend their deadline in its queue.
-    os.environ.setdefault("UV_THREADPOOL_SIZE", str(2 * LOOKUPS))
     import uvloop
 
     async def main() -> None:
-        resolver = Resolver()
+        resolver = Resolver(NameServers(config.resolver))
         session = make_session(resolver.cached)
         exchanges = engine.make(insecure=config.insecure, conc=config.conc)
-        await TaskDriver(session, exchanges, resolver, config.conc).run(*pipes)
+        try:
+            await TaskDriver(session, exchanges, resolver, config.conc).run(*pipes)
+        finally:
+            await resolver.close()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from types import ModuleType
 
+from crawler.answers import Answer
 from crawler.config import CrawlConfig
 from crawler.engines.base import BlockingEngine
 from crawler.exchange import Event, Exchange, Resolve
 from crawler.frontier import Known, Turn
-from crawler.resolver import BlockingResolver
+from crawler.nameservers import NameServers
+from crawler.resolver import BlockingResolver, Resolver
 from crawler.session import BEAT_S, Session
 from crawler.wire import FrameReader, Kind, frame
 
@@ -57,7 +61,7 @@ class ThreadDriver:
             # 1. every thread has written what it had; 2. the end mark; 3. the pipe closes.
             for thread in self._threads:
                 thread.join()
-            self._say([*frame(Kind.BYE)])
+            self._say_last(*frame(Kind.BYE))
             self._engine.close()
         with self._write_lock:
             self._closed = True  # the number may be another file's in a moment: no late thread may write to it
@@ -74,8 +78,7 @@ class ThreadDriver:
             now = time.monotonic()
             if now < min(list(self._due.values()), default=math.inf):  # a copy: threads change it
                 self._session.beat(now)
-            buffers = self._session.outgoing()
-        self._say(buffers)
+        self._say_last()
 
     def _ends_within(self, seconds: float) -> bool:
         with self._lock:
@@ -84,12 +87,15 @@ class ThreadDriver:
     def _serve(self) -> None:
         try:
             while (turn := self._next()) is not None:
-                event = self._do(turn)
+                if isinstance(turn.action, Resolve):
+                    self._resolver.ask(turn.action.host).add_done_callback(functools.partial(self._resolved, turn))
+                    continue
+                event = self._exchange(turn)
                 with self._lock:
                     self._session.done(turn, event, time.monotonic())
-                    buffers = self._session.outgoing()
                     self._tell_if_over()
-                self._write(buffers)
+                del turn  # it holds the body, which goes when it is encoded
+                self._say()
         except OSError:
             self._end(None)  # the pipe broke: nobody reads our results any more
         except BaseException as fault:
@@ -100,14 +106,15 @@ class ThreadDriver:
         while True:
             with self._lock:
                 turn = self._session.next(time.monotonic())
-                buffers = self._session.outgoing()
+                talks = self._session.unsaid and not self._write_lock.locked()  # else whoever has it takes it along
                 if turn is not None:
                     self._wake_another()
-                elif not self._session.finished and not buffers:
+                elif not self._session.finished and not talks:
                     self._rest()
                     continue
                 self._tell_if_over()
-            self._write(buffers)
+            if talks:
+                self._say()
             if turn is not None or self._session.finished:
                 return turn
 
@@ -145,9 +152,21 @@ class ThreadDriver:
             self._over.notify_all()
             self._work.notify_all()
 
-    def _do(self, turn: Turn) -> Event:
-        if isinstance(turn.action, Resolve):
-            return self._resolver.resolve(turn.action.host)
+    def _resolved(self, turn: Turn, lookup: Future[Answer]) -> None:
+        """A lookup is over: some thread takes it from here, and says what there is to say of it."""
+        fault = None if lookup.cancelled() else lookup.exception()
+        if fault is not None:
+            self._end(fault)
+        if lookup.cancelled() or fault is not None:
+            return
+        with self._lock:
+            self._session.done(turn, lookup.result(), time.monotonic())
+            self._wake_another()
+            if self._session.unsaid:
+                self._work.notify()
+            self._tell_if_over()
+
+    def _exchange(self, turn: Turn) -> Event:
         assert isinstance(turn.action, Exchange)
         with self._slots:
             self._due[turn.seq] = time.monotonic() + turn.action.time_s
@@ -156,18 +175,25 @@ class ThreadDriver:
             finally:
                 del self._due[turn.seq]
 
-    def _say(self, buffers: list[bytes]) -> None:
-        """Write, to a parent that may be gone."""
+    def _say_last(self, *last: bytes) -> None:
+        """Say what there is, and `last`, to a parent that may be gone."""
         try:
-            self._write(buffers)
+            self._say(*last)
         except OSError:
             self._end(None)
 
-    def _write(self, buffers: list[bytes]) -> None:
-        data = memoryview(b"".join(buffers))
+    def _say(self, *last: bytes) -> None:
+        """Write what there is to say, and `last`; no body is encoded before others have written theirs."""
         with self._write_lock:
-            while data and not self._closed:
-                data = data[self._write_some(self._write_fd, data) :]
+            with self._lock:
+                buffers = [*self._session.outgoing(), *last]
+            for buffer in buffers:
+                self._write(buffer)
+
+    def _write(self, buffer: bytes) -> None:
+        data = memoryview(buffer)
+        while data and not self._closed:
+            data = data[self._write_some(self._write_fd, data) :]
 
     def _listen(self) -> None:
         frames, fault = FrameReader(), None
@@ -202,7 +228,10 @@ def drive(
     make_session: Callable[[Known], Session], engine: ModuleType, config: CrawlConfig, pipes: tuple[int, int]
 ) -> None:
     """Run a session on threads; `pipes` are (read, write). Returns when the session is finished."""
-    resolver = BlockingResolver()
+    resolver = BlockingResolver(Resolver(NameServers(config.resolver)))
     session = make_session(resolver.cached)
     exchanges = engine.make(insecure=config.insecure, conc=config.conc)
-    ThreadDriver(session, exchanges, resolver, config.conc, engine.threads(config.conc)).run(*pipes)
+    try:
+        ThreadDriver(session, exchanges, resolver, config.conc, engine.threads(config.conc)).run(*pipes)
+    finally:
+        resolver.close()
