@@ -5,6 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 _BUSY = 0.85
+_REASONS = {
+    "push-back": "that asked for less",
+    "no connection": "that cannot be reached",
+    "address": "on one machine (--per-address)",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -13,7 +18,8 @@ class Pressure:
 
     `in_flight` of `places` exchanges; `parked` entries are with a worker and may not go yet, because of `hosts` hosts;
     `unread` says that the list has not ended, `starved` that there is nothing of it to take just now. `shortage` is the
-    limit of this machine that holds exchanges back.
+    limit of this machine that holds exchanges back; `looking_up` the hosts that DNS is asked for; `why` says what
+    most of the parked entries wait for (`Waiting.why`).
     """
 
     workers: int
@@ -29,10 +35,12 @@ class Pressure:
     unread: bool
     starved: bool
     shortage: str | None = None
+    looking_up: int = 0
+    why: str = "limit"
 
 
 def bottleneck(now: Pressure) -> str:
-    """The first of these that holds: this machine, disk, CPU, network, the list, politeness, the end."""
+    """The first of these that holds: this machine, disk, CPU, network, DNS, the list, politeness, the end."""
     full = now.places > 0 and now.in_flight >= _BUSY * now.places
     answers = (
         (now.workers == 0, "starting"),
@@ -44,6 +52,7 @@ def bottleneck(now: Pressure) -> str:
             f"CPU: {_count(now.workers, 'worker')} at {now.worker_cpu:.0%}; more cores would help",
         ),
         (full, f"network: all {now.places:,} places are in flight; a higher --conc may help"),
+        (now.looking_up > now.in_flight, _dns(now)),
         (now.unread and now.starved, "the list: it is read as fast as it comes"),
         (now.window_full and now.unread, "the order of the list: too many entries of too few hosts in a row"),
         (now.parked > now.in_flight, _politeness(now)),
@@ -52,9 +61,13 @@ def bottleneck(now: Pressure) -> str:
     return next((text for holds, text in answers if holds), "nothing yet: filling up")
 
 
+def _dns(now: Pressure) -> str:
+    return f"DNS: {_count(now.looking_up, 'host')} being looked up; a faster --resolver would help"
+
+
 def _politeness(now: Pressure) -> str:
     hosts = f"{_count(now.hosts, 'host')}" if now.hosts else "their hosts"
-    return f"politeness: {now.parked:,} entries wait for {hosts} (--per-host, --delay)"
+    return f"politeness: {now.parked:,} entries wait for {hosts} {_REASONS.get(now.why, '(--per-host, --delay)')}"
 
 
 def _count(number: int, noun: str) -> str:

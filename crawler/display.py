@@ -76,7 +76,7 @@ def awaited(waiting: Waiting) -> str:
     if waiting.why == "slow":
         pages = f"{waiting.entries:,} pages, " if waiting.entries > 1 else ""
         return f"{host} (slow, {pages}{waiting.seconds:.0f} s)"
-    after = f", {waiting.seconds:.0f} s" if waiting.why == "back-off" else ""
+    after = f", {waiting.seconds:.0f} s" if waiting.seconds else ""
     return f"{host} ({waiting.why}, {waiting.entries:,}{after})"
 
 

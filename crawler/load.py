@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import heapq
 from collections.abc import Callable
@@ -82,10 +83,12 @@ class LoadMeter:
             places=sum(worker.conc for worker in workers),
             open=pipeline.open,
             parked=parked,
+            why=_foremost_reason(waiting),
             hosts=len({host.host for host in waiting if host.why != "slow"}),
             window_full=pipeline.router.full,
             unread=not pipeline.feed.finished,
             starved=pipeline.feed.empty,
+            looking_up=sum(status.looking_up for status in statuses.values()),
             shortage=next((status.shortage for status in statuses.values() if status.shortage), None),
         )
         memory += sum(status.memory_bytes for status in statuses.values())
@@ -99,6 +102,14 @@ class LoadMeter:
         if self._consumer is None:
             self._consumer = _Meter(now, pipeline.consumed_s)
         return self._consumer.read(now, pipeline.consumed_s)
+
+
+def _foremost_reason(waiting: list[Waiting]) -> str:
+    """What most entries wait for."""
+    entries: collections.Counter[str] = collections.Counter()
+    for host in waiting:
+        entries[host.why] += host.entries * (host.why != "slow")
+    return max(entries, key=entries.__getitem__, default="limit")
 
 
 def _foremost(waiting: list[Waiting]) -> tuple[Waiting, ...]:

@@ -129,12 +129,14 @@ class Waiting(msgspec.Struct, frozen=True, array_like=True):
     """A host that entries wait for: how many, and why.
 
     `limit`: as many requests as allowed are in flight; `delay`: its next request is not due; `back-off`: a retry is
-    not due; `slow`: a request has been in flight for `seconds`.
+    not due; `slow`: a request has been in flight for `seconds`; `push-back`: it asked for less, and rests; `address`:
+    as many requests as allowed are in flight to its machine's address; `no connection`: it cannot be reached, and is tried
+    again in `seconds`.
     """
 
     host: str
     entries: int
-    why: Literal["limit", "delay", "back-off", "slow"]
+    why: Literal["limit", "delay", "back-off", "slow", "push-back", "address", "no connection"]
     seconds: float = 0.0
 
 
@@ -143,7 +145,7 @@ class Status(msgspec.Struct, frozen=True, array_like=True):
 
     `in_flight` of at most `conc` exchanges; `held` entries are not final, of which `ready` could go at once (a lower
     bound). `cpu_s` is the processor time it has used since its start, `memory_bytes` its resident memory. `shortage` is
-    the limit of this machine that holds exchanges back, in a few words.
+    the limit of this machine that holds exchanges back, in a few words; `looking_up` the hosts that DNS is asked for.
     """
 
     in_flight: int
@@ -154,6 +156,7 @@ class Status(msgspec.Struct, frozen=True, array_like=True):
     memory_bytes: int
     waiting: tuple[Waiting, ...] = ()
     shortage: str | None = None
+    looking_up: int = 0
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):

@@ -43,13 +43,16 @@ def pipeline(*statuses: Status, consumed_s: float = 0.0, read: int = 100, length
     [
         ({"workers": 0}, "starting"),
         ({"shortage": MEMORY, "consumer": 0.95}, "this machine: memory"),
+        ({"looking_up": 11, "starved": True}, "DNS: 11 hosts being looked up"),
         ({"consumer": 0.95}, "disk"),
         ({"parent_cpu": 0.95}, "CPU"),
         ({"worker_cpu": 0.95}, "CPU"),
         ({"in_flight": 250}, "network"),
         ({"starved": True}, "the list"),
         ({"window_full": True, "parked": 900}, "the order of the list"),
-        ({"parked": 900, "hosts": 1}, "politeness"),
+        ({"parked": 900, "hosts": 1}, "politeness: 900 entries wait for 1 host (--per-host, --delay)"),
+        ({"parked": 900, "hosts": 3, "why": "push-back"}, "politeness: 900 entries wait for 3 hosts that ask"),
+        ({"parked": 10**6, "hosts": 9, "why": "no connection"}, "politeness: 1,000,000 entries wait for 9 hosts"),
         ({"unread": False}, "the end of the list"),
         ({}, "nothing yet"),
     ],
@@ -96,6 +99,14 @@ def test_the_foremost_hosts_are_named() -> None:
     statuses = [Status(1, 8, 9, 0, 0.0, 0, hosts) for hosts in waiting]
 
     assert [5, 5, 1] == [host.entries for host in LoadMeter().read(pipeline(*statuses), 1.0).waiting]
+
+
+def test_what_most_entries_wait_for_is_named() -> None:
+    """Of all workers' hosts together; who waits for one page that takes its time waits for no politeness."""
+    whys = (("a.com", 6, "limit"), ("b.com", 5, "push-back"), ("c.com", 4, "push-back"), ("d.com", 99, "slow"))
+    waiting = tuple(Waiting(host, entries, why) for host, entries, why in whys)  # type: ignore[arg-type]
+
+    assert LoadMeter().read(pipeline(Status(1, 8, 50, 0, 0.0, 0, waiting)), 1.0).limit.endswith("that asked for less")
 
 
 def test_politeness_does_not_fool_the_eta() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,3 +116,117 @@ def test_limits_hold_and_nothing_is_lost(per_host: int, delay: float, steps: lis
     politeness.next(now + 10)
     assert sorted(set(taken)) == sorted(taken)
     assert {} == politeness._slots
+
+
+def test_a_host_that_pushed_back_rests() -> None:
+    """Nothing of it starts before its time, nor more at once than half of what it had; other hosts go on."""
+    politeness: Politeness[str] = Politeness(per_host=4, delay=0)
+    for n in range(9):
+        politeness.park("a", f"a{n}")
+    assert ["a0", "a1", "a2", "a3"] == take_all(politeness, 100.0)
+    politeness.pushed_back("a", 100.0, 3.0, 101.0)
+    for _ in range(4):
+        politeness.release("a")
+    politeness.park("b", "b0")
+
+    assert ["b0"] == take_all(politeness, 103.9)
+    assert 104.0 == politeness.wake_at()
+    assert ["a4", "a5"] == take_all(politeness, 104.0)
+    assert [("a", 3, "limit", 0.0)] == politeness.waiting(3, 104.0)
+
+
+def test_push_back_holds_where_there_is_no_limit() -> None:
+    """Half of what was in flight, and what rests is not ready: a worker would ask for no other work."""
+    politeness: Politeness[int] = Politeness(per_host=0, delay=0)
+    for n in range(50):
+        politeness.park("a", n)
+    for _ in range(20):
+        politeness.next(0.0)
+    politeness.pushed_back("a", 0.0, 0, 1.0)
+    for _ in range(20):
+        politeness.release("a")
+
+    assert (None, 0, 30) == (politeness.next(1.4), politeness.ready, politeness.parked)
+    assert list(range(20, 30)) == [politeness.next(1.5) for _ in range(10)]
+    assert (None, 0) == (politeness.next(9.0), politeness.ready)
+    assert [("a", 20, "limit", 0.0)] == politeness.waiting(3, 9.0)
+
+
+def test_what_waited_for_its_place_heeds_the_rest_too() -> None:
+    """An item that has a slot, but has not begun when its host pushes back, does not begin."""
+    politeness: Politeness[str] = Politeness(per_host=2, delay=0)
+    politeness.park("a", "a0")
+    politeness.park("a", "a1")
+    take_all(politeness, 0.0)
+    politeness.pushed_back("a", 0.0, 0, 1.0)
+
+    assert [False, True] == [politeness.start("a", 0.0, now) for now in (1.2, 1.5)]
+
+
+def test_what_is_not_admitted_costs_nothing() -> None:
+    """It leaves the queue without a slot and without a delay: the next one goes at once."""
+    politeness: Politeness[int] = Politeness(per_host=1, delay=10.0)
+    for n in range(100):
+        politeness.park("a", n)
+
+    assert (98, None) == (politeness.next(100.0, lambda n, now: n == 98), politeness.next(100.0))
+    politeness.release("a")
+    assert (99, 0) == (politeness.next(110.0), politeness.parked)
+
+
+@given(
+    st.integers(0, 3),
+    st.sampled_from([0.0, 0.5]),
+    st.lists(
+        st.one_of(st.sampled_from("abc"), st.sampled_from(["take", "take", "deny", "good", "busy", "tick"])),
+        max_size=200,
+    ),
+)
+def test_push_back_loses_nothing(per_host: int, delay: float, steps: list[str]) -> None:
+    """Whatever happens in whatever order: limits and rests hold, each item comes out once, each host recovers."""
+    politeness: Politeness[tuple[str, int]] = Politeness(per_host, delay)
+    now, parked, flying, taken = 0.0, 0, [], []
+    rests = dict.fromkeys("abc", 0.0)
+
+    def take(admits: Callable[[tuple[str, int], float], bool] = lambda item, now: True) -> None:
+        item = politeness.next(now, admits)
+        if item is not None:
+            assert rests[item[0]] <= now
+            flying.append((item, now))
+            taken.append(item)
+
+    def deny(item: tuple[str, int], now: float) -> bool:
+        taken.append(item)
+        return False
+
+    for step in steps:
+        now += 0.3 * (step == "tick")
+        if step == "take":
+            take()
+        elif step == "deny":
+            take(deny)
+        elif step in "abc":
+            politeness.park(step, (step, parked))
+            parked += 1
+        elif flying and step != "tick":
+            (host, _), began = flying.pop(0)
+            if step == "good":
+                politeness.answered(host, began)
+            elif step == "busy":
+                politeness.pushed_back(host, began, 0.0, now)
+                rests[host] = politeness._pushback.rests_until(host)
+            politeness.release(host)
+        assert not per_host or all(sum(host == item[0][0] for item in flying) <= per_host for host in "abc")
+        assert politeness.ready <= politeness.parked or delay  # a host without work is listed until its delay is over
+
+    while len(taken) < parked or flying:
+        while flying:
+            (host, _), began = flying.pop()
+            politeness.answered(host, began)
+            politeness.release(host)
+        now += 1.0
+        for _ in range(parked):
+            take()
+    politeness.next(now + 10)
+    assert sorted(set(taken)) == sorted(taken)
+    assert ({}, 0) == (politeness._slots, politeness.ready)
