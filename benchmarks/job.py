@@ -55,7 +55,8 @@ class Job:
 def run_job(urls: Path, out: Path, flags: Sequence[str]) -> Job:
     """Crawl the list `urls` into `out` in a fresh process; raises RuntimeError where the command fails."""
     command = [sys.executable, "-m", "crawler", "run", str(urls), "--out", str(out)]
-    measurement = measure([*command, "--allow-private", "--per-host", "0", "--log-format", "json", *flags])
+    settings = ["--allow-private", "--no-robots", "--per-host", "0", "--log-format", "json"]
+    measurement = measure([*command, *settings, *flags])
     if measurement.exit_status:
         raise RuntimeError(f"crawl ended with exit status {measurement.exit_status}:\n{measurement.stderr[-2000:]}")
     summary = json.loads(measurement.stdout.splitlines()[-1])

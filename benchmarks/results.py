@@ -15,7 +15,7 @@ from crawler.flow import ACCEPT, ACCEPT_ENCODING, Fate
 from crawler.records import Entry, FlowState, Result
 from crawler.store.disk import DiskStore
 
-CONFIG = CrawlConfig(allow_private=True)
+CONFIG = CrawlConfig(allow_private=True, robots=False)
 """The settings, tuning aside, of the crawls that `job.run_job` starts: these folders can be resumed by it."""
 
 _ANSWER = (("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(PAGE_BYTES)))

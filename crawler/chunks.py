@@ -24,7 +24,7 @@ _CHUNK_BYTES = 2 * 1024**2
 
 def needs_homes(config: CrawlConfig) -> bool:
     """Whether hosts must stay with one worker, because something is counted per host."""
-    return bool(config.per_host or config.delay)
+    return bool(config.per_host or config.delay or config.robots)
 
 
 def home_of(host: str, homes: int) -> int:

@@ -20,6 +20,7 @@ from crawler.version import __version__
 
 Kind = Literal["identity", "tuning"]
 ENGINES = ("auto", "asyncio", "gevent", "threads", "serial")
+_HOSTS_AT_ONE_ADDRESS = 4
 USER_AGENT = f"crawler/{__version__} (bulk fetcher; respects per-host limits)"
 
 
@@ -60,7 +61,11 @@ class CrawlConfig:
     engine: str = _field("auto", "tuning", "who does the exchanges")
     chunk_size: int = _field(1000, "tuning", "entries in a chunk at most")
     per_host: int = _field(4, "tuning", "requests in flight to one host; 0 lifts the limit")
+    per_address: int | None = _field(
+        None, "tuning", "requests in flight to one address, a process; 0 lifts the limit (default: 4 times --per-host)"
+    )
     delay: float = _field(0.0, "tuning", "seconds between requests to one host")
+    robots: bool = _field(True, "identity", "obey each site's robots.txt (RFC 9309), its Crawl-delay up to 30 s")
     max_time: float = _field(60.0, "identity", "seconds of exchange for one URL, redirects and retries included")
     connect_timeout: float = _field(10.0, "identity", "seconds to connect, TLS handshake included")
     min_speed: int = _field(100, "identity", "bytes a second that a body must bring, over 10 s; 0 lifts it")
@@ -68,6 +73,7 @@ class CrawlConfig:
     max_redirects: int = _field(10, "identity", "redirects that are followed")
     retries: int = _field(2, "identity", "further tries after a failure that can pass")
     method: str = _field("GET", "identity", "the request method of every entry")
+    resolver: str | None = _field(None, "tuning", "the DNS server to ask, as 192.0.2.53:53; else the system's")
     header: tuple[tuple[str, str], ...] = _field((), "identity", "a header field for every request, as 'Name: value'")
     user_agent: str = _field(USER_AGENT, "identity", "the User-Agent; say who you are and how to reach you")
     insecure: bool = _field(False, "identity", "accept any TLS certificate")
@@ -79,8 +85,9 @@ class CrawlConfig:
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
-            if not least <= getattr(self, name) < math.inf:
-                raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least {least} and finite.")
+            value = getattr(self, name)
+            if value is not None and not least <= value < math.inf:
+                raise ConfigError(f"{name} is {value}, but must be at least {least} and finite.")
         if self.engine not in ENGINES:
             raise ConfigError(f"There is no engine {self.engine!r}; choose one of {', '.join(ENGINES)}.")
         if not TOKEN.fullmatch(self.method):
@@ -89,6 +96,17 @@ class CrawlConfig:
             check_header(name, value)
         for net in self.allow_net:
             _check_network(net)
+        if self.resolver is not None:
+            _check_resolver(self.resolver)
+
+    @property
+    def places_at_one_address(self) -> int:
+        """How many requests may be in flight from one process to one address; 0 is no limit.
+
+        Many names share a machine, and none of them knows of the others: by default four of them get all that is
+        theirs, and a limit that is lifted for hosts is lifted for their machines.
+        """
+        return _HOSTS_AT_ONE_ADDRESS * self.per_host if self.per_address is None else self.per_address
 
     def identity(self) -> dict[str, Any]:
         """The fields that must match when a crawl is resumed, by name."""
@@ -104,6 +122,7 @@ _LEAST = {
     "conc": 1,
     "chunk_size": 1,
     "per_host": 0,
+    "per_address": 0,
     "delay": 0,
     "max_time": 0.001,
     "connect_timeout": 0.001,
@@ -132,3 +151,17 @@ def _check_network(text: str) -> None:
         ipaddress.ip_network(text, strict=False)
     except ValueError as error:
         raise ConfigError(f"{text!r} is no network; write one such as 10.0.0.0/8 or fd00::/8.") from error
+
+
+def _check_resolver(text: str) -> None:
+    host, _, port = text.rpartition(":")
+    bracketed = host[:1] + host[-1:] == "[]"
+    try:
+        version = ipaddress.ip_address(host.strip("[]")).version
+        fits = version == (6 if bracketed else 4) and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ConfigError(
+            f"{text!r} is no DNS server; write its address and its port, as 192.0.2.53:53 or [2001:db8::53]:53."
+        )

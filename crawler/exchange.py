@@ -1,7 +1,8 @@
 """What a flow asks of the outside world, and what it is told back: frozen, typed, free of I/O.
 
-A flow yields an action (`Resolve`, `Exchange`, `Wait`) and is sent an event (`Addresses`, `Reply`, `Failure`, or
-None after a wait). Engines and the resolver turn one into the other and never raise for what a server did.
+A flow yields an action (`Resolve`, `Exchange`, `NeedRobots`, `Wait`) and is sent an event (`Addresses`, `Reply`,
+`Rules`, `Failure`, or None after a wait). Engines and the resolver turn one into the other and never raise for what a
+server did.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import dataclasses
 
 from crawler.body import Body
 from crawler.records import ErrorClass, Headers
+from crawler.robots import Rules
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """Methods whose request may be sent again when nobody knows whether it arrived (RFC 9110 §9.2.2)."""
@@ -28,6 +30,14 @@ class Addresses:
 
     addresses: tuple[str, ...]
     dns_ms: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NeedRobots:
+    """What does the robots.txt of `origin` (`scheme://host[:port]`) say? Answered with its `Rules`, or a `Failure`."""
+
+    origin: str
+    host: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,7 +92,8 @@ class Reply:
 class Failure:
     """No answer, or not the whole one; what came of it is in the body.
 
-    `sent` is False only where it is certain that no byte of the request left (then even a POST may go again).
+    `sent` is False only where it is certain that no byte of the request left (then even a POST may go again); `final`
+    where asking again would bring the same. `tries` are those that it stands for.
     """
 
     error_class: ErrorClass
@@ -90,7 +101,9 @@ class Failure:
     sent: bool = True
     ip: str | None = None
     timings: Timings = NO_TIMINGS
+    final: bool = False
+    tries: int = 1
 
 
-Action = Resolve | Exchange | Wait
-Event = Addresses | Reply | Failure | None
+Action = Resolve | Exchange | NeedRobots | Wait
+Event = Addresses | Reply | Rules | Failure | None

@@ -1,7 +1,8 @@
 """What happens to one URL, written once for all engines, as a generator without I/O.
 
-`fetch` yields actions (`Resolve`, `Exchange`, `Wait`), is sent what came of them, and returns either the entry's
-`Fate` or, where a redirect leads to a host that another worker is the home of, the `FlowState` to go on from there.
+`fetch` yields actions (`NeedRobots`, `Resolve`, `Exchange`, `Wait`), is sent what came of them, and returns either the
+entry's `Fate` or, where a redirect leads to a host that another worker is the home of, the `FlowState` to go on from
+there.
 It reads no clock and draws no random number: `FlowRules` brings both.
 """
 
@@ -16,6 +17,7 @@ import msgspec
 from crawler import urls
 from crawler.addresses import AddressRule
 from crawler.body import Body
+from crawler.budget import Budget
 from crawler.config import CrawlConfig
 from crawler.cookies import collect, cookie_header, joined
 from crawler.exchange import (
@@ -26,12 +28,14 @@ from crawler.exchange import (
     Event,
     Exchange,
     Failure,
+    NeedRobots,
     Reply,
     Resolve,
     Timings,
     Wait,
 )
 from crawler.records import ErrorClass, FlowState, Headers, Hop, Outcome
+from crawler.robots import Rules
 
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 ACCEPT_ENCODING = "gzip, deflate, br, zstd"
@@ -40,7 +44,8 @@ HOP_BODY_BYTES = 64 * 1024
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING_FAILURES = frozenset({"dns", "connect", "timeout", "too_slow", "reset", "incomplete", "local"})
-_PASSING_STATUSES = frozenset({429, 502, 503, 504})
+PASSING_STATUSES = frozenset({429, 502, 503, 504})
+"""Answers that may be others in a moment."""
 _POLICY_CLASSES = frozenset({"blocked_address", "robots", "scheme", "type"})
 _LEAST_S = 0.1  # a timer may fire early by a hair; a try that short would only throw away what the last one brought
 _BACKOFF_S, _BACKOFF_MOST_S, _RETRY_AFTER_MOST_S = 0.5, 30.0, 120.0
@@ -51,7 +56,7 @@ _SHORTAGES_MOST = 8  # waits of 91.5 s in all: a port in TIME_WAIT is free again
 class FlowRules:
     """What a flow must know: the settings, which hosts this worker is home of, the clock, and chance.
 
-    `utc` gives seconds since the epoch; `chance` a number in [0, 1).
+    `utc` gives seconds since the epoch; `chance` a number in [0, 1). `passing` are the statuses that are tried again.
     """
 
     config: CrawlConfig
@@ -60,6 +65,8 @@ class FlowRules:
     utc: Callable[[], float]
     chance: Callable[[], float]
     keep_decoded: bool = False
+    budget: Budget = dataclasses.field(default_factory=Budget)
+    passing: frozenset[int] = PASSING_STATUSES
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,9 +105,17 @@ class _Try:
         return (self.event.timings.total_ms or 0.0) / 1000
 
 
-def fetch(state: FlowState, rules: FlowRules) -> Generator[Action, Event, Fate | FlowState]:
-    """Fetch one entry from where `state` stands to its fate: tries, retries, redirects."""
+def fetch(state: FlowState, rules: FlowRules, allowed: str | None = None) -> Generator[Action, Event, Fate | FlowState]:
+    """Fetch one entry from where `state` stands to its fate: tries, retries, redirects.
+
+    `allowed` is the URL for which robots.txt need not be asked any more.
+    """
     while rules.at_home(state.host):
+        if rules.config.robots and state.target != allowed:
+            refusal = refused(state, (yield NeedRobots(urls.origin(state.target), state.host)), rules)
+            if refusal is not None:
+                return refusal
+            allowed = state.target
         outcome = yield from _try(state, rules)
         state = msgspec.structs.replace(state, spent_s=state.spent_s + outcome.spent_s)
         pause = _retry_pause(state, outcome, rules)
@@ -117,6 +132,22 @@ def fetch(state: FlowState, rules: FlowRules) -> Generator[Action, Event, Fate |
             return onward
         state = onward
     return state
+
+
+def refused(state: FlowState, answer: Event, rules: FlowRules) -> Fate | None:
+    """The fate of an entry that its origin's robots.txt, or the lack of it, ends; None where it may go on."""
+    if isinstance(answer, Rules):
+        reason = answer.refusal(state.target)
+        if reason is None:
+            return None
+        answer = Failure("robots", reason, sent=False)
+    assert isinstance(answer, Failure)
+    return _fate(state, _Try(rules.utc(), answer))
+
+
+def given_up(state: FlowState, error: str, rules: FlowRules) -> Fate:
+    """The fate of an entry whose host is down: nothing was sent for it, beyond what was tried before."""
+    return _fate(state, _Try(rules.utc(), Failure("host_down", error, sent=False)))
 
 
 def _try(state: FlowState, rules: FlowRules) -> Generator[Action, Event, _Try]:
@@ -138,6 +169,7 @@ def _try(state: FlowState, rules: FlowRules) -> Generator[Action, Event, _Try]:
         min_speed=config.min_speed,
         accept_type=config.accept_type,
         keep_decoded=rules.keep_decoded,
+        budget=rules.budget,
     )
     headers, started = _request_headers(state, config), rules.utc()
     event = yield Exchange(
@@ -197,10 +229,10 @@ def _retry_pause(state: FlowState, outcome: _Try, rules: FlowRules) -> float | N
         tries, most = state.shortages, _SHORTAGES_MOST
     if tries >= most or state.spent_s > rules.config.max_time - _LEAST_S:
         return None
-    if not (_failure_can_pass(state, outcome) or _status_can_pass(state, outcome)):
+    if not (_failure_can_pass(state, outcome) or _status_can_pass(state, outcome, rules)):
         return None
     backoff = min(_BACKOFF_S * 2.0**tries, _BACKOFF_MOST_S) * (0.5 + rules.chance())
-    asked = _retry_after(outcome.body, rules.utc()) if outcome.status in _PASSING_STATUSES else None
+    asked = retry_after(outcome.body, rules.utc()) if outcome.status in rules.passing else None
     return max(backoff, asked or 0.0)
 
 
@@ -211,19 +243,19 @@ def _is_local(outcome: _Try) -> bool:
 
 def _failure_can_pass(state: FlowState, outcome: _Try) -> bool:
     event = outcome.event
-    if not isinstance(event, Failure) or event.error_class not in _PASSING_FAILURES:
+    if not isinstance(event, Failure) or event.final or event.error_class not in _PASSING_FAILURES:
         return False
     return not event.sent or state.method in IDEMPOTENT
 
 
-def _status_can_pass(state: FlowState, outcome: _Try) -> bool:
-    if not isinstance(outcome.event, Reply) or outcome.status not in _PASSING_STATUSES:
+def _status_can_pass(state: FlowState, outcome: _Try, rules: FlowRules) -> bool:
+    if not isinstance(outcome.event, Reply) or outcome.status not in rules.passing:
         return False
     # 429 says that nothing was done; after a 5xx a POST may have been.
     return outcome.status == 429 or state.method in IDEMPOTENT
 
 
-def _retry_after(body: Body | None, now: float) -> float | None:
+def retry_after(body: Body | None, now: float) -> float | None:
     """Seconds that `Retry-After` asks for (RFC 9110 §10.2.3), capped; None where it says nothing we understand."""
     text = (body.header("retry-after") or "").strip() if body is not None else ""
     if text.isascii() and text.isdigit():
@@ -294,13 +326,14 @@ def _fate(state: FlowState, outcome: _Try, failure: Failure | None = None) -> Fa
     event = failure or outcome.event
     error_class = event.error_class if isinstance(event, Failure) else None
     denied = error_class in _POLICY_CLASSES
-    nothing_tried = denied and outcome.body is None and not state.hops
+    tries = event.tries if isinstance(event, Failure) else 1
+    nothing_tried = error_class == "host_down" or (denied and outcome.body is None and not state.hops)
     return Fate(
         state=state,
         outcome="fetched" if error_class is None else "denied" if denied else "failed",
         error_class=error_class,
         error=event.message if isinstance(event, Failure) else None,
-        attempts=state.earlier_attempts + state.attempts + (0 if nothing_tried else 1),
+        attempts=state.earlier_attempts + state.attempts + (0 if nothing_tried else tries),
         started=outcome.started,
         request_headers=outcome.request_headers,
         body=outcome.body if outcome.status is not None else None,

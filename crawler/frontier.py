@@ -1,7 +1,10 @@
 """All the entries that one worker holds: which of them can do what now. No I/O, no clock, no lock of its own.
 
-    add(states) → parked by host → next(now) hands out turns → the driver does them → done(turn, event) → finished
+    add(states) → permitted → parked by host → next(now) hands out turns → the driver does them → done(turn, event)
+    → finished
 
+Where robots.txt is obeyed, an entry is permitted before it is parked, so that one which is denied takes no slot. Those
+whose origin is not known wait for one flow that fetches its robots.txt, in its turn like a page, and hold nothing.
 A waiting entry is a parked `FlowState` (a flow's generator starts with its first turn), so 20,000 of them cost a
 few megabytes and not one task.
 """
@@ -14,33 +17,57 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 
-from crawler.exchange import Action, Addresses, Event, Exchange, Failure, Resolve, Wait
-from crawler.flow import Fate, FlowRules, fetch
+from crawler import urls
+from crawler.exchange import Action, Addresses, Event, Exchange, Failure, NeedRobots, Reply, Resolve, Wait
+from crawler.flow import PASSING_STATUSES, Fate, FlowRules, fetch, given_up, refused, retry_after
+from crawler.machines import Machines
+from crawler.outages import Outages
+from crawler.permits import Answer, Permits, find_out, rules_for_robots
 from crawler.politeness import Politeness
 from crawler.records import FlowState, Waiting
+from crawler.robots import Rules
 from crawler.throttle import Throttle
 
 SLOW_S = 5.0
 """An exchange that takes longer is named as one that the run waits for."""
 
+_NO_CONNECTION = frozenset({"connect", "timeout"})  # and nothing was sent: not the page's doing, but the host's
+
+_PERMITTED_AT_ONCE = 16  # entries; a robots.txt at its worst takes 0.1 s for each
+
 Known = Callable[[str], Addresses | Failure | None]
 """What the resolver already knows of a host, without waiting; None where it must be asked."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Errand:
+    """A robots.txt that entries wait for; `seq` is the first of them."""
+
+    origin: str
+    host: str
+    seq: int
 
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Turn:
     """Something for the driver to do: `action` is a `Resolve` or an `Exchange`.
 
-    `slot` is the host slot that it holds, which it was `granted` then, `since` when the driver got it.
+    `slot` is the host slot that it holds, which it was `granted` then, `since` when the driver got it; `machine` the
+    address where it has a place, or waits for one; `errand` what it does for others, where it is no entry's own.
     """
 
-    flow: Generator[Action, Event, Fate | FlowState]
+    flow: Generator[Action, Event, Fate | FlowState | Answer]
     host: str
     seq: int
     action: Action | None = None
     slot: str | None = None
+    machine: str | None = None
     granted: float = 0.0
     since: float = 0.0
+    errand: Errand | None = None
+
+
+Item = FlowState | Turn | Errand
 
 
 class Frontier:
@@ -53,7 +80,14 @@ class Frontier:
         self._rules = rules
         self._known = known
         self._in_hand_most = in_hand_most
-        self._politeness: Politeness[FlowState | Turn] = Politeness(rules.config.per_host, rules.config.delay)
+        self._politeness: Politeness[Item] = Politeness(rules.config.per_host, rules.config.delay)
+        self._outages: Outages[Item] = Outages()
+        self._machines: Machines[Turn] = Machines(rules.config.places_at_one_address)
+        self._permits = Permits()
+        self._robots_rules = rules_for_robots(rules)
+        self._fresh: deque[tuple[FlowState, Answer | None]] = deque()
+        self._wanting: dict[str, list[FlowState | Turn]] = {}  # by origin: who waits for its robots.txt
+        self._refused: list[tuple[Item, str]] = []
         self._timers: list[tuple[float, int, Turn]] = []
         self._ticket = itertools.count()
         self._lookups: deque[Turn] = deque()
@@ -69,7 +103,12 @@ class Frontier:
     @property
     def ready(self) -> int:
         """How many entries could go now; a lower bound."""
-        return self._politeness.ready + len(self._lookups) + len(self._exchanges)
+        return self._politeness.ready + len(self._fresh) + len(self._lookups) + len(self._exchanges)
+
+    @property
+    def looking_up(self) -> int:
+        """How many hosts are being looked up."""
+        return sum(isinstance(turn.action, Resolve) for turn in self._in_hand)
 
     @property
     def shortage(self) -> str | None:
@@ -78,37 +117,52 @@ class Frontier:
 
     def waiting(self, now: float, most: int) -> tuple[Waiting, ...]:
         """The hosts that entries wait for: parked ones, retries that are not due, exchanges that take their time."""
-        parked = [
-            Waiting(host, count, "delay" if delayed else "limit")
-            for host, count, delayed in self._politeness.waiting(most)
+        parked = [Waiting(*held) for held in self._politeness.waiting(most, now)]
+        crowds = [Waiting(address, count, "address") for address, count in self._machines.waiting(most)]
+        unreachable = [
+            Waiting(origin, count, "no connection", seconds)
+            for origin, count, seconds in self._outages.waiting(most, now)
         ]
-        due: dict[str, list[float]] = {}
+        due: dict[str, list[tuple[float, int]]] = {}
         for at, _, turn in self._timers:
-            due.setdefault(turn.host, []).append(at - now)
-        retries = [Waiting(host, len(times), "back-off", min(times)) for host, times in due.items()]
+            due.setdefault(turn.host, []).append((at - now, self._entries(turn)))
+        retries = [
+            Waiting(host, sum(entries for _, entries in turns), "back-off", min(turns)[0])
+            for host, turns in due.items()
+        ]
         slow = [
-            Waiting(turn.action.host, 1, "slow", now - turn.since)
+            Waiting(turn.action.host, self._entries(turn), "slow", now - turn.since)
             for turn in self._in_hand
             if isinstance(turn.action, Exchange) and now - turn.since >= SLOW_S
         ]
         slowest = heapq.nlargest(most, slow, key=lambda entry: entry.seconds)
-        return tuple(parked + heapq.nlargest(most, retries, key=lambda entry: entry.entries) + slowest)
+        return tuple(
+            parked + crowds + unreachable + heapq.nlargest(most, retries, key=lambda entry: entry.entries) + slowest
+        )
 
     def add(self, states: Iterable[FlowState]) -> None:
         """Take in entries; states that come from another worker's redirect go ahead of fresh ones of their host."""
         for state in states:
             self.held += 1
-            self._politeness.park(state.host, state, first=bool(state.hops))
+            if self._rules.config.robots:
+                self._fresh.append((state, None))
+            else:
+                self._politeness.park(state.host, state, first=bool(state.hops))
 
     def next(self, now: float) -> Turn | None:
         """The next thing to do, or None until something is done, added, or `wake_at()` has come."""
         while self._timers and self._timers[0][0] <= now:
             self._advance(heapq.heappop(self._timers)[2], None, now)
+        while (probe := self._outages.due(now)) is not None:
+            self._politeness.park(probe.host, probe, first=True)
+        self._permit_some(now)
         while (turn := self._choose(now)) is None:
-            item = self._politeness.next(now) if self._may_take else None
-            if item is None:
+            item = self._politeness.next(now, self._admits) if self._may_take else None
+            if item is not None:
+                self._take(item, now)
+            elif not self._refused:
                 return None
-            self._take(item, now)
+            self._end_refused(now)
         turn.since = now
         self._in_hand.add(turn)
         return turn
@@ -119,6 +173,7 @@ class Frontier:
         self._heed(turn, event, now)
         if isinstance(turn.action, Exchange):
             self.in_flight -= 1
+            self._leave(turn)
             self._release(turn)
         elif not self.started(turn, now):
             self._release(turn)
@@ -138,20 +193,28 @@ class Frontier:
     def forget(self) -> None:
         """Give up all that the driver does not have in hand: no fate, no row, as if it had never come."""
         timed = (turn for _, _, turn in self._timers)
-        given_up = [*self._politeness.forget(), *self._lookups, *self._exchanges, *timed]
+        aside = [*self._machines.forget(), *self._outages.forget()]
+        waiting = [*(state for state, _ in self._fresh), *itertools.chain.from_iterable(self._wanting.values())]
+        dropped = [*self._politeness.forget(), *self._lookups, *self._exchanges, *timed, *aside, *waiting]
+        for turn in self._exchanges:
+            self._leave(turn)
         self._lookups.clear()
         self._exchanges.clear()
         self._timers.clear()
-        self.held -= len(given_up)
-        for item in given_up:
+        self._fresh.clear()
+        self._wanting.clear()
+        for item in dropped:
+            self.held -= _is_entry(item)
             if isinstance(item, Turn):
                 self._release(item)
                 item.flow.close()
 
     def wake_at(self) -> float | None:
         """When `next` may answer otherwise by the passing of time alone; None where it will not."""
+        if self._fresh and self._may_take:
+            return 0.0  # some of them were enough for one call
         polite = self._politeness.wake_at() if self._may_take else None
-        times = [self._timers[0][0] if self._timers else None, polite]
+        times = [self._timers[0][0] if self._timers else None, self._outages.wake_at(), polite]
         return min((time for time in times if time is not None), default=None)
 
     @property
@@ -165,24 +228,132 @@ class Frontier:
             return self._lookups.popleft()
         while self._exchanges and self.in_flight < self._throttle.places:
             turn = self._exchanges.popleft()
+            if not self._enter(turn):
+                continue
             if self.started(turn, now):
                 self.in_flight += 1
                 return turn
+            self._leave(turn)
             self._park(turn)
         return None
 
     def _heed(self, turn: Turn, event: Event, now: float) -> None:
-        """Let the throttle know what this machine bore, and what it did not."""
+        """Let the throttle know what this machine bore, and politeness how the host is."""
         if isinstance(event, Failure) and event.error_class == "local":
             self._throttle.failed(event.message, self.in_flight, turn.since, now)
         elif isinstance(turn.action, Exchange):
             self._throttle.succeeded()
+            self._judge(turn, turn.action, event, now)
 
-    def _take(self, item: FlowState | Turn, now: float) -> None:
+    def _judge(self, turn: Turn, action: Exchange, event: Event, now: float) -> None:
+        """Whether the host could be reached, and whether it asks for less."""
+        if isinstance(event, Failure) and event.error_class in _NO_CONNECTION and not event.sent:
+            origin = urls.origin(action.url)
+            entries = self._entries(turn)
+            kept = self._outages.failed(origin, turn.seq, turn.granted, event.message, now, entries)
+            self._give_up(kept, origin, now)
+            return
+        if self._outages:
+            for item in self._outages.answered(urls.origin(action.url)):
+                self._politeness.park(item.host, item)
+        if not isinstance(event, Reply) or action.body.status not in PASSING_STATUSES:
+            self._politeness.answered(action.host, turn.granted)
+        elif self._politeness.pushed_back(action.host, turn.granted, self._asked_s(action), now):
+            origin, reason = urls.origin(action.url), f"nothing but {action.body.status} for a long time"
+            self._give_up(self._outages.give_up(origin, turn.seq, reason, now), origin, now)
+
+    def _asked_s(self, action: Exchange) -> float:
+        return retry_after(action.body, self._rules.utc()) or 0.0
+
+    def _give_up(self, items: Iterable[Item], origin: str, now: float) -> None:
+        """End entries whose host is down."""
+        error = f"{origin} is down ({self._outages.reason(origin)}); crawl retry --error host_down asks it again"
+        for item in items:
+            if isinstance(item, Errand):
+                self._tell(item, Failure("host_down", error, sent=False), now)
+            elif isinstance(item, FlowState):
+                self.held -= 1
+                self.finished.append(given_up(item, error, self._rules))
+            else:
+                self._advance(item, Failure("host_down", error, sent=False), now)
+
+    def _enter(self, turn: Turn) -> bool:
+        """Take a place at the address that the exchange will try first; False where it has to wait there."""
+        if turn.machine is not None:
+            return True  # handed on to it by one that left
+        assert isinstance(turn.action, Exchange)
+        turn.machine = turn.action.addresses[0]
+        return self._machines.enter(turn.machine, turn)
+
+    def _leave(self, turn: Turn) -> None:
+        """Hand its place at the address on."""
+        if turn.machine is not None:
+            heir = self._machines.leave(turn.machine)
+            turn.machine = None
+            if heir is not None:
+                self._exchanges.append(heir)
+
+    def _admits(self, item: Item, now: float) -> bool:
+        """Whether an item may go to its origin now; else it is kept until that can be reached, or has ended."""
+        if not self._outages:
+            return True
+        origin = item.origin if isinstance(item, Errand) else urls.origin(_target(item))
+        verdict = self._outages.admit(origin, item, now)
+        if verdict == "refused":
+            self._refused.append((item, origin))
+        return verdict == "go"
+
+    def _end_refused(self, now: float) -> None:
+        """End what was just refused: not while politeness was in the middle of it."""
+        ended, self._refused = self._refused, []
+        for item, origin in ended:
+            self._give_up([item], origin, now)
+
+    def _permit_some(self, now: float) -> None:
+        """Permit some of the entries that came, where more could be done."""
+        for _ in range(min(len(self._fresh), _PERMITTED_AT_ONCE) if self._may_take else 0):
+            self._permit(*self._fresh.popleft(), now)
+
+    def _permit(self, state: FlowState, answer: Answer | None, now: float) -> None:
+        """Park an entry where robots.txt allows it, end it where not, and find that out first where it is not known."""
+        origin = urls.origin(state.target)
+        answer = answer or self._permits.get(origin, now)
+        if answer is None:
+            self._want(Errand(origin, state.host, state.seq), state)
+        elif (fate := refused(state, answer, self._rules)) is not None:
+            self.held -= 1
+            self.finished.append(fate)
+        else:
+            if isinstance(answer, Rules) and answer.crawl_delay:
+                self._politeness.slow(state.host, answer.crawl_delay)
+            self._politeness.park(state.host, state, first=bool(state.hops))
+
+    def _want(self, errand: Errand, item: FlowState | Turn) -> None:
+        """Let an item wait for a robots.txt, which is sent for once."""
+        if errand.origin not in self._wanting:
+            self._wanting[errand.origin] = []
+            self._politeness.park(errand.host, errand, first=True)
+        self._wanting[errand.origin].append(item)
+
+    def _tell(self, errand: Errand, answer: Answer, now: float) -> None:
+        """All who wait for a robots.txt hear what came of it."""
+        self._permits.put(errand.origin, answer, now)
+        if isinstance(answer, Rules) and answer.crawl_delay:
+            self._politeness.slow(errand.host, answer.crawl_delay, now)
+        for item in self._wanting.pop(errand.origin, ()):
+            if isinstance(item, Turn):
+                self._advance(item, answer, now)
+            else:
+                self._fresh.append((item, answer))
+
+    def _take(self, item: Item, now: float) -> None:
         """Give an item the slot that politeness just granted."""
         if isinstance(item, FlowState):
-            turn = Turn(fetch(item, self._rules), item.host, item.seq, slot=item.host, granted=now)
+            turn = Turn(fetch(item, self._rules, item.target), item.host, item.seq, slot=item.host, granted=now)
             self._advance(turn, None, now)
+        elif isinstance(item, Errand):
+            flow = find_out(item.origin, item.host, item.seq, self._robots_rules)
+            self._advance(Turn(flow, item.host, item.seq, slot=item.host, granted=now, errand=item), None, now)
         else:
             assert isinstance(item.action, Exchange)
             item.slot, item.granted = item.action.host, now
@@ -192,16 +363,18 @@ class Frontier:
         """Run a flow to its next action, or to its end."""
         try:
             turn.action = turn.flow.send(event)
-            while isinstance(turn.action, Resolve) and (event := self._known(turn.action.host)) is not None:
+            while (event := self._at_once(turn.action, now)) is not None:
                 turn.action = turn.flow.send(event)
         except StopIteration as stop:
             self._release(turn)
-            self.held -= 1
-            self.finished.append(stop.value)
+            self._end(turn, stop.value, now)
             return
         if not isinstance(turn.action, Wait):
             turn.host = turn.action.host
-        if isinstance(turn.action, Wait):
+        if isinstance(turn.action, NeedRobots):
+            self._release(turn)
+            self._want(Errand(turn.action.origin, turn.action.host, turn.seq), turn)
+        elif isinstance(turn.action, Wait):
             self._release(turn)
             heapq.heappush(self._timers, (now + turn.action.seconds, next(self._ticket), turn))
         elif isinstance(turn.action, Resolve):
@@ -210,6 +383,30 @@ class Frontier:
             self._exchanges.append(turn)
         else:
             self._park(turn)
+
+    def _at_once(self, action: Action, now: float) -> Addresses | Answer | None:
+        """What is known already; None where the flow must wait."""
+        if isinstance(action, Resolve):
+            return self._known(action.host)
+        return self._permits.get(action.origin, now) if isinstance(action, NeedRobots) else None
+
+    def _entries(self, turn: Turn) -> int:
+        """How many entries hang on what comes of it."""
+        return 1 if turn.errand is None else len(self._wanting.get(turn.errand.origin, ()))
+
+    def _end(self, turn: Turn, ending: Fate | FlowState | Answer, now: float) -> None:
+        """Take in what a flow ended with."""
+        if turn.errand is None:
+            assert isinstance(ending, Fate | FlowState)
+            self.held -= 1
+            self.finished.append(ending)
+        else:
+            assert isinstance(ending, Rules | Failure)
+            unreachable = isinstance(ending, Failure) and ending.error_class in _NO_CONNECTION
+            if unreachable and self._outages.is_aside(turn.errand.origin):
+                self._politeness.park(turn.errand.host, turn.errand, first=True)  # until that is given up
+            else:
+                self._tell(turn.errand, ending, now)
 
     def _park(self, turn: Turn) -> None:
         """Let it wait for a slot of the host that it talks to."""
@@ -220,3 +417,13 @@ class Frontier:
         if turn.slot is not None:
             self._politeness.release(turn.slot)
             turn.slot = None
+
+
+def _is_entry(item: Item) -> bool:
+    """Whether it is an entry, under way or not, rather than an errand."""
+    return isinstance(item, FlowState) or (isinstance(item, Turn) and item.errand is None)
+
+
+def _target(item: FlowState | Turn) -> str:
+    """The URL that it would fetch next."""
+    return item.target if isinstance(item, FlowState) else getattr(item.action, "url", "")

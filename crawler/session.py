@@ -5,6 +5,7 @@ The driver of each kind of engine owns the descriptors, the waiting and the cloc
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 from crawler.encoders import Encoder
@@ -12,11 +13,14 @@ from crawler.exchange import Event, Exchange
 from crawler.flights import Flights
 from crawler.flow import Fate
 from crawler.frontier import Frontier, Turn
-from crawler.records import Status
+from crawler.records import FlowState, Status
 from crawler.wire import Frame, Kind, frame, read_chunk, result_frame
 
-HELD_MOST = 20_000
-"""Entries that one worker holds at most, most of them parked behind slow or delayed hosts."""
+HELD_MOST = 50_000
+"""Entries that one worker holds at most, most of them parked behind slow or delayed hosts (700 bytes each).
+
+As many as the parent reads ahead: so many of one host may stand in a row, and those behind them go all the same.
+"""
 
 BEAT_S = 1.0
 """How often a driver calls `beat`, whatever its exchanges do."""
@@ -49,7 +53,6 @@ class Session:
         self._chunk_size = chunk_size
         self._usage = usage
         self._flights = flights
-        self._landed: list[int] = []
         self._status: Status | None = None
         self._quiet = False
         self._asked = 0
@@ -94,9 +97,10 @@ class Session:
 
     def done(self, turn: Turn, event: Event, now: float) -> None:
         """Tell what came of a turn."""
-        if isinstance(turn.action, Exchange):
-            self._landed.append(turn.seq)
+        landed, before = isinstance(turn.action, Exchange), len(self._frontier.finished)
         self._frontier.done(turn, event, now)
+        if landed and all(turn.seq != _seq(e) for e in itertools.islice(self._frontier.finished, before, None)):
+            self._end_flight(turn.seq)  # else when it is encoded: a body can kill us until then
         if self._stopping:
             self._frontier.forget()
 
@@ -114,19 +118,27 @@ class Session:
             self._status = self._describe(now)
         self._quiet = not self._frontier.held
 
+    @property
+    def unsaid(self) -> bool:
+        """Whether `outgoing` has something to write."""
+        return bool(self._frontier.finished) or self._status is not None or self._wants_more()
+
     def outgoing(self) -> list[bytes]:
-        """The buffers to write now, in order: what became final, and a request for more work."""
+        """The buffers to write now, in order: what became final, and a request for more work.
+
+        Of fates with a body only one: a driver that waits, before it asks, until what went before is written never
+        has two of them encoded. Each comes of an exchange, so it asks after each exchange.
+        """
         buffers: list[bytes] = []
-        while self._frontier.finished:
+        has_body = False
+        while self._frontier.finished and not has_body:
             ending = self._frontier.finished.popleft()
             if isinstance(ending, Fate):
                 buffers += result_frame(self._encode(ending))
+                has_body = ending.body is not None
             else:
                 buffers += frame(Kind.MOVED, ending)
-        while self._landed:
-            seq = self._landed.pop()  # encoded by now, if it had ended
-            if self._flights is not None:
-                self._flights.end(seq)
+            self._end_flight(_seq(ending))
         if self._status is not None:
             buffers += frame(Kind.STATUS, self._status)
             self._status = None
@@ -134,6 +146,10 @@ class Session:
             self._asked += 1
             buffers += frame(Kind.CREDIT)
         return buffers
+
+    def _end_flight(self, seq: int) -> None:
+        if self._flights is not None:
+            self._flights.end(seq)
 
     def _describe(self, now: float) -> Status:
         cpu_s, memory_bytes = self._usage()
@@ -146,9 +162,14 @@ class Session:
             memory_bytes=memory_bytes,
             waiting=self._frontier.waiting(now, _NAMED),
             shortage=self._frontier.shortage,
+            looking_up=self._frontier.looking_up,
         )
 
     def _wants_more(self) -> bool:
         coming = self._asked * self._chunk_size
         room = self._frontier.held + coming <= HELD_MOST
         return not self._ended and room and self._frontier.ready + coming <= self._conc
+
+
+def _seq(ending: Fate | FlowState) -> int:
+    return ending.state.seq if isinstance(ending, Fate) else ending.seq

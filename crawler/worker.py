@@ -22,6 +22,7 @@ import msgspec
 
 from crawler import descriptors, engines
 from crawler.addresses import AddressRule
+from crawler.budget import Budget
 from crawler.chunks import home_of
 from crawler.config import CrawlConfig
 from crawler.encoders import make_encoder
@@ -87,6 +88,7 @@ def make_session(settings: Settings, engine: str, flights: Flights | None, throt
         utc=time.time,
         chance=random.random,
         keep_decoded=settings.keep == "page",
+        budget=Budget(folder=None if settings.spool is None else os.fsdecode(settings.spool)),
     )
     frontier = Frontier(rules, known, _IN_HAND * config.conc, throttle)
     encode = make_encoder(settings.keep, config, worker=settings.worker, engine=engine)

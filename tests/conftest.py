@@ -51,6 +51,10 @@ class Origin:
         """How often a path (with its query) was requested."""
         return int(json.loads(self.ask("/_hits")).get(target, 0))
 
+    def log(self, address: str) -> list[tuple[float, str]]:
+        """When and for which target each request to an address came, in seconds on a clock of its own."""
+        return [(moment, target) for moment, target in json.loads(self.ask(f"/_log/{address}"))]
+
     def stats(self) -> dict[str, Any]:
         """`requests`, `in_flight`, `most_in_flight`, `connections` made so far and `open`, the asking one included."""
         stats: dict[str, Any] = json.loads(self.ask("/_stats"))

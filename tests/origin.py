@@ -40,6 +40,9 @@ waits unless the path says so.
 | `/nul-header` `/colonless-header` `/spaced-header` `/folded-header` `/latin-header` | odd field lines |
 | `/bad-chunk?s=` | a chunk, s seconds later a chunk size that is none |
 | `/extra-bytes` `/204-with-body` | bytes after the end |
+| `/text?is=&then=` | `is` as plain text, and as many bytes of filling |
+| `/robots.txt` | 404, or what its address was told by `/_robots/ADDRESS?as=`: the answer of another path |
+| `/_log/ADDRESS` | JSON: the time and the target of each request to an address |
 | `/_hits` `/_stats` | JSON: requests by target; requests, in flight, most in flight, connections made and open |
 """
 
@@ -109,6 +112,8 @@ class Site:
 
     hits: Counter[str] = dataclasses.field(default_factory=Counter)
     seen: Counter[str] = dataclasses.field(default_factory=Counter)
+    robots: dict[str, str] = dataclasses.field(default_factory=dict)
+    log: defaultdict[str, list[tuple[float, str]]] = dataclasses.field(default_factory=lambda: defaultdict(list))
     gates: defaultdict[str, asyncio.Event] = dataclasses.field(default_factory=lambda: defaultdict(asyncio.Event))
     requests: int = 0
     connections: int = 0
@@ -134,6 +139,11 @@ class Call:
     def words(self) -> list[str]:
         """The segments of the path."""
         return urlsplit(self.target).path.strip("/").split("/")
+
+    @property
+    def address(self) -> str:
+        """The address that it came in on."""
+        return str(self.writer.get_extra_info("sockname")[0])
 
     def query(self, name: str, default: str) -> str:
         """The first value of a query parameter."""
@@ -199,6 +209,24 @@ async def _bytes(call: Call) -> None:
 
 async def _page(call: Call) -> None:
     await call.send(html(page(int(call.words[1]))))
+
+
+async def _text(call: Call) -> None:
+    await call.send(message(200, call.query("is", "").encode() + b"#" * int(call.query("then", "0"))))
+
+
+async def _robots(call: Call) -> None:
+    call.target = call.site.robots.get(call.address, "/nowhere")
+    await _route(call)
+
+
+async def _set_robots(call: Call) -> None:
+    call.site.robots[call.words[1]] = call.query("as", "/nowhere")
+    await call.send(message(200))
+
+
+async def _log(call: Call) -> None:
+    await call.send(message(200, json.dumps(call.site.log[call.words[1]]).encode()))
 
 
 async def _redirect(call: Call) -> None:
@@ -315,7 +343,7 @@ async def _echo(call: Call) -> None:
         "headers": call.headers,
         "body": call.body.decode("latin-1"),
         "connection": call.connection,
-        "address": call.writer.get_extra_info("sockname")[0],
+        "address": call.address,
     }
     await call.send(message(200, json.dumps(seen).encode(), ("Content-Type", "application/json")))
 
@@ -343,12 +371,14 @@ _OK = b"HTTP/1.1 200 OK\r\n"
 _GZIP = gzipped(page(1))
 _BODILESS = {n: f"HTTP/1.1 {n} Nothing\r\n\r\n".encode() for n in (204, 304)}
 _HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </s.css>; rel=preload\r\n\r\n"
-_UNSEEN = frozenset({"_hits", "_stats", "release"})
+_UNSEEN = frozenset({"_hits", "_stats", "_log", "_robots", "release"})
 
 ROUTES: dict[str, Handler] = {
     "status": _status,
     "bytes": _bytes,
     "page": _page,
+    "text": _text,
+    "robots.txt": _robots,
     "redirect": _redirect,
     "redirect-to": _redirect_to,
     "loop": replay(message(302, b"", ("Location", "/loop"))),
@@ -399,6 +429,8 @@ ROUTES: dict[str, Handler] = {
     "bad-chunk": _bad_chunk,
     "extra-bytes": replay(_OK + b"Content-Length: 2\r\n\r\nok and more than that", close=True),
     "204-with-body": replay(b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok", close=True),
+    "_robots": _set_robots,
+    "_log": _log,
     "_hits": _hits,
     "_stats": _stats,
 }
@@ -418,14 +450,20 @@ async def _read_call(site: Site, reader: asyncio.StreamReader, writer: asyncio.S
     return call
 
 
+async def _route(call: Call) -> None:
+    await ROUTES.get(call.words[0], replay(message(404, b"no such path")))(call)
+
+
 async def _answer(call: Call) -> None:
     site, seen = call.site, call.words[0] not in _UNSEEN
     site.hits[call.target] += seen
     site.requests += seen
+    if seen:
+        site.log[call.address].append((time.monotonic(), call.target))
     site.in_flight += seen
     site.most_in_flight = max(site.most_in_flight, site.in_flight)
     try:
-        await ROUTES.get(call.words[0], replay(message(404, b"no such path")))(call)
+        await _route(call)
     finally:
         site.in_flight -= seen
 

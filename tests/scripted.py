@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from crawler.addresses import AddressRule
 from crawler.body import Body, Verdict
 from crawler.config import CrawlConfig
-from crawler.exchange import Action, Addresses, Event, Exchange, Failure, Reply, Resolve, Timings, Wait
+from crawler.exchange import Action, Addresses, Event, Exchange, Failure, NeedRobots, Reply, Resolve, Timings, Wait
 from crawler.flow import Fate, FlowRules, fetch
 from crawler.frontier import Frontier
 from crawler.records import FlowState, Headers
+from crawler.robots import NO_RULES
 
 PUBLIC = "93.184.215.14"
 
@@ -38,7 +39,8 @@ Script = Callable[[Body], Reply | Failure]
 class World:
     """Answers every action: names resolve to `addresses`, exchanges get the next of their URL's scripts.
 
-    The last script of a URL stays. `exchanges` and `waits` are what was seen, `now` the fake clock.
+    The last script of a URL stays. `exchanges` and `waits` are what was seen, `now` the fake clock. A flow that is run
+    alone hears that there is no robots.txt; a frontier asks for one where its configuration says so.
     """
 
     def __init__(self, pages: dict[str, Sequence[Script]], addresses: Iterable[str] = (PUBLIC,)) -> None:
@@ -52,6 +54,8 @@ class World:
         """What comes of an action."""
         if isinstance(action, Resolve):
             return Addresses(self._addresses, 1.0)
+        if isinstance(action, NeedRobots):
+            return NO_RULES
         if isinstance(action, Wait):
             self.waits.append(action.seconds)
             return None
@@ -62,7 +66,7 @@ class World:
 
     def rules(self, config: CrawlConfig | None = None, at_home: Callable[[str], bool] = lambda host: True) -> FlowRules:
         """Rules whose chance is always the middle, so that a backoff is exact."""
-        config = config or CrawlConfig()
+        config = config or CrawlConfig(robots=False)
         rule = AddressRule(config.allow_private, config.allow_net)
         return FlowRules(config, rule, at_home, utc=lambda: self.now, chance=lambda: 0.5)
 
@@ -87,8 +91,8 @@ class World:
                 frontier.done(turn, self.do(turn.action), self.now)
                 continue
             wake = frontier.wake_at()
-            assert wake is not None, "the frontier holds entries but waits for nothing"
-            self.now = max(self.now, wake)
+            assert wake is not None or not frontier.held, "the frontier holds entries but waits for nothing"
+            self.now = max(self.now, wake or 0.0)
         return list(frontier.finished)
 
 

@@ -256,6 +256,14 @@ def test_resume_runs() -> None:
     assert [3, 0, 1] == [line["figures"][name]["recorded"] for name in ("missing", "nothing", "more")]
 
 
+def test_names_run() -> None:
+    """The names benchmark finds every name, with one query for each family, by the resolver of each kind of worker."""
+    status, table, line = run("names", "--names", "200", "--at-once", "20")
+    assert 0 == status
+    assert "cpu_us_per_name, threads" in table
+    assert [(200, 400)] * 2 == [(figures["found"], figures["distinct"]) for figures in line["figures"].values()]
+
+
 def test_commit_runs(tmp_path: Path) -> None:
     """The commit benchmark syncs only where it says so, commits as often as it says, and leaves nothing behind."""
     arguments = ("--pages", "100", "--crawl-pages", "20", "--rounds", "1", "--folder", str(tmp_path))

@@ -51,7 +51,8 @@ def test_a_part_of_a_chunk_goes_when_the_source_pauses() -> None:
 
 def test_without_limits_any_worker_will_do() -> None:
     """With neither host limit nor delay, one host's entries are spread over all workers."""
-    assert not needs_homes(CrawlConfig(per_host=0))
+    assert not needs_homes(CrawlConfig(per_host=0, robots=False))
+    assert needs_homes(CrawlConfig(per_host=0))  # each origin's robots.txt is asked for once
     router = Router(2, chunk_size=2, homes=False)
     for n in range(4):
         router.add(state("http://a.com/", n))

@@ -510,7 +510,17 @@ class TestProcesses:
         key = tmp_path.name
         held = [origin.url(f"/hold/{key}?{n}") for n in range(4)]
         write_list(tmp_path, *held, *(origin.url(f"/204?{n}") for n in range(pages)))
-        flags = ("--allow-private", "--procs", "2", "--per-host", "0", "--chunk-size", "2", "--no-bodies")
+        flags = (
+            "--allow-private",
+            "--no-robots",
+            "--procs",
+            "2",
+            "--per-host",
+            "0",
+            "--chunk-size",
+            "2",
+            "--no-bodies",
+        )
         with running("urls.txt", *flags, cwd=tmp_path) as child:
             until(lambda: all(origin.hits(f"/hold/{key}?{n}") for n in range(4)))
             found = len(workers(child))

@@ -32,7 +32,7 @@ def test_every_entry_ends_once() -> None:
             "http://c.com/1": [failure("tls")],
         }
     )
-    frontier = make(world, CrawlConfig(per_host=1))
+    frontier = make(world, CrawlConfig(robots=False, per_host=1))
     frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
     endings = world.drain(frontier)
 
@@ -46,7 +46,7 @@ def test_a_host_never_has_more_in_flight_than_its_limit() -> None:
         {f"http://{h}.com/{n}": [answer(302, (("Location", f"http://z.com/{h}{n}"),))] for h in "abc" for n in range(5)}
     )
     world._pages |= {f"http://z.com/{h}{n}": [answer()] for h in "abc" for n in range(5)}
-    frontier = make(world, CrawlConfig(per_host=2))
+    frontier = make(world, CrawlConfig(robots=False, per_host=2))
     frontier.add(state(url, seq) for seq, url in enumerate(list(world._pages)[:15], 1))
 
     flying = []
@@ -65,7 +65,7 @@ def test_a_host_never_has_more_in_flight_than_its_limit() -> None:
 def test_a_wait_holds_neither_slot_nor_hand() -> None:
     """While one entry of a host waits for its retry, the next one goes, even with one slot."""
     world = World({"http://a.com/1": [failure("reset"), answer()], "http://a.com/2": [answer()]})
-    frontier = make(world, CrawlConfig(per_host=1), in_hand=1)
+    frontier = make(world, CrawlConfig(robots=False, per_host=1), in_hand=1)
     frontier.add([state("http://a.com/1", 1), state("http://a.com/2", 2)])
     endings = world.drain(frontier)
 
@@ -89,7 +89,7 @@ def test_what_is_given_up_leaves_no_trace() -> None:
     world = World(
         {"http://a.com/1": [answer()], "http://a.com/2": [failure("reset"), answer()], "http://b.com/1": [answer()]}
     )
-    frontier = make(world, CrawlConfig(per_host=2), known=lambda host: Addresses((PUBLIC,)))
+    frontier = make(world, CrawlConfig(robots=False, per_host=2), known=lambda host: Addresses((PUBLIC,)))
     frontier.add(state(url, seq) for seq, url in enumerate([*world._pages, "http://a.com/3", "http://a.com/4"], 1))
     turns = [frontier.next(world.now), frontier.next(world.now)]
     assert turns[1] is not None
@@ -117,7 +117,7 @@ def test_hands_are_bounded() -> None:
 def test_waiting_entries_are_no_tasks() -> None:
     """20,000 entries of one host are parked states: no generator, no task, two turns."""
     world = World({f"http://a.com/{n}": [answer()] for n in range(20_000)})
-    frontier = make(world, CrawlConfig(per_host=2))
+    frontier = make(world, CrawlConfig(robots=False, per_host=2))
     frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
     turns = [turn for _ in range(100) if (turn := frontier.next(world.now)) is not None]
 
@@ -140,7 +140,7 @@ async def test_the_frontier_needs_no_loop() -> None:
 def test_a_delay_holds_however_long_the_lookup_takes() -> None:
     """Entries that waited for one slow lookup do not go all at once when it ends: the delay is between exchanges."""
     world = World({f"http://a.com/{n}": [answer()] for n in range(4)})
-    frontier = make(world, CrawlConfig(delay=1.0))
+    frontier = make(world, CrawlConfig(robots=False, delay=1.0))
     frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
     waiting: list[Turn] = []
     starts: list[float] = []
@@ -166,7 +166,7 @@ def test_a_delay_holds_however_long_the_lookup_takes() -> None:
 def test_a_lookup_costs_no_delay() -> None:
     """An entry that was looked up goes at once where nobody else of its host went meanwhile."""
     world = World({"http://a.com/1": [answer()], "http://a.com/2": [answer()]})
-    frontier = make(world, CrawlConfig(delay=10.0))
+    frontier = make(world, CrawlConfig(robots=False, delay=10.0))
     frontier.add([state("http://a.com/1"), state("http://a.com/2", 2)])
     world.drain(frontier)
 
@@ -176,7 +176,7 @@ def test_a_lookup_costs_no_delay() -> None:
 def test_nothing_wakes_a_driver_whose_hands_are_full() -> None:
     """A host whose delay is over changes nothing while no further turn may be given: no time to wake at."""
     world = World({})
-    frontier = Frontier(world.rules(CrawlConfig(delay=1.0)), lambda host: None, in_hand_most=2)
+    frontier = Frontier(world.rules(CrawlConfig(robots=False, delay=1.0)), lambda host: None, in_hand_most=2)
     frontier.add(state(f"http://h{n}.com/{m}") for n in range(3) for m in range(2))
     assert None not in [frontier.next(world.now) for _ in range(2)]
 
@@ -186,7 +186,7 @@ def test_nothing_wakes_a_driver_whose_hands_are_full() -> None:
 def test_a_delay_counts_from_the_start_of_an_exchange() -> None:
     """One that had to wait for its place in the pool begins late, and so do those of its host behind it."""
     world = World({f"http://a.com/{n}": [answer()] for n in range(2)})
-    frontier = make(world, CrawlConfig(delay=1.0), known=lambda host: Addresses((PUBLIC,)))
+    frontier = make(world, CrawlConfig(robots=False, delay=1.0), known=lambda host: Addresses((PUBLIC,)))
     frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
     turn = frontier.next(1_000)
     assert turn is not None
@@ -239,7 +239,7 @@ def test_a_lookup_that_met_a_limit_lowers_it_too() -> None:
 def test_every_entry_ends_however_short_the_machine_is() -> None:
     """With limits that are met again and again, as many fates come out as entries went in, and all are fetched."""
     world = World({f"http://h{n % 7}.com/{n}": [failure("local", sent=False)] * 3 + [answer()] for n in range(50)})
-    frontier = Frontier(world.rules(CrawlConfig(delay=0.1)), nothing_known, 16, Throttle(4))
+    frontier = Frontier(world.rules(CrawlConfig(robots=False, delay=0.1)), nothing_known, 16, Throttle(4))
     frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
     endings = world.drain(frontier)
 
@@ -251,7 +251,7 @@ def test_every_entry_ends_however_short_the_machine_is() -> None:
 def test_a_delay_holds_for_exchanges_that_waited_for_their_place() -> None:
     """Two of one host that got their slots long ago do not start together when there is room again."""
     world = World({"http://a.com/0": [answer()], "http://b.com/1": [answer()], "http://b.com/2": [answer()]})
-    frontier = Frontier(world.rules(CrawlConfig(delay=1.0)), nothing_known, 16, Throttle(1))
+    frontier = Frontier(world.rules(CrawlConfig(robots=False, delay=1.0)), nothing_known, 16, Throttle(1))
     frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
     lookups = [frontier.next(1_000), frontier.next(1_000), frontier.next(1_001)]
     for turn in lookups:

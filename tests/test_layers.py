@@ -10,12 +10,14 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "crawler"
 
 FLOORS = [
-    {"records", "errors", "config", "headers", "escape", "usage", "version", "invocation", "durable", "descriptors"},
+    {"records", "errors", "config", "headers", "escape", "usage", "version", "invocation", "durable", "descriptors",
+     "budget"},
     {
         "urls", "dedupe", "chunks", "politeness", "addresses", "flow", "body", "codings", "charset", "cookies",
-        "exchange", "frontier", "intake", "warc", "encoders", "quarantine", "throttle",
+        "answers", "exchange", "frontier", "intake", "warc", "encoders", "quarantine", "throttle", "pushback",
+        "outages", "machines", "robots", "permits",
     },
-    {"sources", "engines", "resolver", "wire", "store", "feed", "ordering", "page", "stats", "shortage"},
+    {"sources", "engines", "resolver", "nameservers", "wire", "store", "feed", "ordering", "page", "stats", "shortage"},
     {"flights", "sentinel", "session", "drivers", "worker", "greenworker", "executors"},
     {"pipeline", "results", "job"},
     {"api", "cli", "progress", "display", "load", "bottleneck", "tally", "demo", "__init__", "__main__"},

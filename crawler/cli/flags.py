@@ -20,10 +20,11 @@ _METAVARS = {
     "allow_net": "CIDR",
     "accept_type": "TYPES",
     "method": "METHOD",
+    "resolver": "HOST:PORT",
 }
 _GROUPS = {
-    "how fast": ("procs", "conc", "engine", "chunk_size"),
-    "how politely": ("per_host", "delay", "user_agent"),
+    "how fast": ("procs", "conc", "engine", "chunk_size", "resolver"),
+    "how politely": ("per_host", "per_address", "delay", "robots", "user_agent"),
     "how long, how much": ("max_time", "connect_timeout", "min_speed", "max_body", "max_redirects", "retries"),
     "what to send": ("method", "header"),
     "what to accept": ("allow_private", "allow_net", "insecure", "accept_type"),
@@ -59,7 +60,8 @@ def _add_flag(group: Any, field: dataclasses.Field[Any], default: Any) -> None:
     flag = "--" + field.name.replace("_", "-")
     text = field.metadata["help"].replace("%", "%%")
     if isinstance(default, bool):
-        group.add_argument(flag, action="store_true", default=default, help=text)
+        action = argparse.BooleanOptionalAction if default else "store_true"
+        group.add_argument(flag, action=action, default=default, help=text)
     elif isinstance(default, tuple):
         action = "extend" if field.name == "accept_type" else "append"
         kind = {"accept_type": _split, "header": _header}.get(field.name, str)
@@ -67,13 +69,15 @@ def _add_flag(group: Any, field: dataclasses.Field[Any], default: Any) -> None:
         group.add_argument(flag, default=[], action=action, type=kind, metavar=metavar, help=text)
     else:
         shown = "16M" if field.name == "max_body" else f"{default:g}" if isinstance(default, float) else default
-        text = text if field.name == "user_agent" else f"{text} (default {shown})"
+        text = text if field.name == "user_agent" or default is None else f"{text} (default {shown})"
         choices = {"choices": ENGINES} if field.name == "engine" else {"type": _type(field.name, default)}
         group.add_argument(flag, default=default, metavar=_METAVARS.get(field.name, "N"), help=text, **choices)
 
 
 def _type(name: str, default: Any) -> Callable[[str], Any]:
-    return _size if name == "max_body" else {int: _whole, float: _number}.get(type(default), str)
+    if name in ("max_body", "per_address"):  # the second has no default of its own
+        return _size if name == "max_body" else _whole
+    return {int: _whole, float: _number}.get(type(default), str)
 
 
 def _whole(text: str) -> int:

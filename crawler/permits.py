@@ -1,0 +1,113 @@
+"""What the robots.txt of each origin says: how that is found out, and for how long it is known. No I/O, no clock."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Generator
+from typing import NamedTuple
+
+from crawler import robots
+from crawler.exchange import Action, Event, Failure
+from crawler.flow import PASSING_STATUSES, Fate, FlowRules, fetch
+from crawler.records import FlowState
+from crawler.robots import NO_RULES, Rules
+
+Answer = Rules | Failure
+
+KNOWN_S = 24 * 3600.0
+"""How long rules are good (RFC 9309 §2.4), seconds."""
+FAILED_S = 60.0
+"""How long it stands that there was no answer."""
+ORIGINS_MOST = 50_000
+RULES_MOST = 200_000
+"""How much is remembered: so many origins, and so many rules of all together (300 bytes each)."""
+
+_REDIRECTS_MOST = 5  # RFC 9309 §2.3.1.2
+_SERVER_ERRORS = frozenset(range(500, 600))
+_LEADS_NOWHERE = frozenset({"redirect", "scheme"})  # no robots.txt stands there
+_NOT_KEPT = frozenset({"local", "dns", "connect", "host_down"})  # the resolver and `Outages` know it better
+
+
+def rules_for_robots(rules: FlowRules) -> FlowRules:
+    """How a robots.txt is fetched where pages are fetched by `rules`: the same caps on time and the same addresses.
+
+    Its redirects are followed from here, whoever is the home of their hosts. Every server error is tried again.
+    """
+    config = dataclasses.replace(
+        rules.config,
+        robots=False,
+        max_body=robots.LIMIT_BYTES,
+        max_redirects=_REDIRECTS_MOST,
+        accept_type=(),
+    )
+    return dataclasses.replace(
+        rules,
+        config=config,
+        at_home=lambda _: True,
+        keep_decoded=True,
+        passing=PASSING_STATUSES | _SERVER_ERRORS,
+    )
+
+
+def find_out(origin: str, host: str, seq: int, rules: FlowRules) -> Generator[Action, Event, Answer]:
+    """Fetch the robots.txt of `origin` by `rules_for_robots` and say what it means (RFC 9309 §2.3.1).
+
+    It belongs to no entry; `seq` is one that waits for it, and so is a suspect where it kills the worker.
+    """
+    target = f"{origin}/robots.txt"
+    fate = yield from fetch(FlowState(seq, "", 0, target, target, host), rules)
+    assert isinstance(fate, Fate)
+    return _meaning(fate, robots.product_token(rules.config.user_agent))
+
+
+def _meaning(fate: Fate, token: str) -> Answer:
+    status = fate.body.status if fate.body is not None and fate.outcome == "fetched" else None
+    if fate.body is not None and status is not None and 200 <= status < 300:
+        return robots.parse(fate.body.decoded, token, cut=fate.body.truncated is not None)
+    if status is not None and status >= 500:
+        return Failure("robots", f"robots.txt answered {status}: until it answers otherwise, nothing may be fetched.")
+    if fate.error_class is None or fate.error_class in _LEADS_NOWHERE:
+        return NO_RULES
+    error = f"robots.txt could not be fetched: {fate.error}"
+    return Failure(fate.error_class, error, sent=False, tries=max(fate.attempts, 1))
+
+
+class _Known(NamedTuple):
+    until: float
+    answer: Answer
+
+
+class Permits:
+    """The answers that are still good, by origin; the least recently used are dropped first."""
+
+    def __init__(self, origins: int = ORIGINS_MOST, rules: int = RULES_MOST) -> None:
+        self._origins = origins
+        self._rules = rules
+        self._known: dict[str, _Known] = {}  # in the order of use
+        self._count = 0
+
+    def get(self, origin: str, now: float) -> Answer | None:
+        """What is known of an origin; None where its robots.txt must be fetched (again)."""
+        known = self._known.pop(origin, None)
+        if known is None:
+            return None
+        if known.until <= now:
+            self._count -= _count(known.answer)
+            return None
+        self._known[origin] = known
+        return known.answer
+
+    def put(self, origin: str, answer: Answer, now: float) -> None:
+        """Remember an answer, the last one however large it is; but not what others keep, or what is nobody's doing."""
+        if isinstance(answer, Failure) and answer.error_class in _NOT_KEPT:
+            return
+        self.get(origin, math.inf)
+        self._known[origin] = _Known(now + (FAILED_S if isinstance(answer, Failure) else KNOWN_S), answer)
+        self._count += _count(answer)
+        while len(self._known) > self._origins or (self._count > self._rules and len(self._known) > 1):
+            self._count -= _count(self._known.pop(next(iter(self._known))).answer)
+
+
+def _count(answer: Answer) -> int:
+    return answer.count if isinstance(answer, Rules) else 0
