@@ -130,8 +130,8 @@ class Waiting(msgspec.Struct, frozen=True, array_like=True):
 
     `limit`: as many requests as allowed are in flight; `delay`: its next request is not due; `back-off`: a retry is
     not due; `slow`: a request has been in flight for `seconds`; `push-back`: it asked for less, and rests; `address`:
-    as many requests as allowed are in flight to its machine's address; `no connection`: it cannot be reached, and is tried
-    again in `seconds`.
+    as many requests as allowed are in flight to its machine's address; `no connection`: it cannot be reached, and is
+    tried again in `seconds`.
     """
 
     host: str
