@@ -34,6 +34,8 @@ SLOW_S = 5.0
 _NO_CONNECTION = frozenset({"connect", "timeout"})  # and nothing was sent: not the page's doing, but the host's
 
 _PERMITTED_AT_ONCE = 16  # entries; a robots.txt at its worst takes 0.1 s for each
+_TAKEN_AT_ONCE = 256  # entries; thousands may wait for their names before one is found that can go
+_LOOKUPS_MOST = 100  # with the driver: more of them would only be tasks that wait for their turn
 
 Known = Callable[[str], Addresses | Failure | None]
 """What the resolver already knows of a host, without waiting; None where it must be asked."""
@@ -73,13 +75,12 @@ Item = FlowState | Turn | Errand
 class Frontier:
     """The flows of one worker, scheduled by politeness.
 
-    At most `in_hand_most` turns are with the driver at once; of exchanges as many as the `throttle` has places for.
+    As many exchanges are with the driver at once as the `throttle` has places for, and 100 lookups beside them.
     """
 
-    def __init__(self, rules: FlowRules, known: Known, in_hand_most: int, throttle: Throttle | None = None) -> None:
+    def __init__(self, rules: FlowRules, known: Known, throttle: Throttle) -> None:
         self._rules = rules
         self._known = known
-        self._in_hand_most = in_hand_most
         self._politeness: Politeness[Item] = Politeness(rules.config.per_host, rules.config.delay)
         self._outages: Outages[Item] = Outages()
         self._machines: Machines[Turn] = Machines(rules.config.places_at_one_address)
@@ -93,22 +94,22 @@ class Frontier:
         self._lookups: deque[Turn] = deque()
         self._exchanges: deque[Turn] = deque()
         self._in_hand: set[Turn] = set()
-        self._throttle = throttle or Throttle(in_hand_most)
+        self._throttle = throttle
         self.held = 0
         self.in_flight = 0
         """How many exchanges the driver has."""
+        self.looking_up = 0
+        """How many lookups the driver has."""
         self.finished: deque[Fate | FlowState] = deque()
         """What left: fates, and states whose redirect leads to another worker's host. The driver empties it."""
 
     @property
     def ready(self) -> int:
-        """How many entries could go now; a lower bound."""
-        return self._politeness.ready + len(self._fresh) + len(self._lookups) + len(self._exchanges)
+        """How many entries could go now; a lower bound.
 
-    @property
-    def looking_up(self) -> int:
-        """How many hosts are being looked up."""
-        return sum(isinstance(turn.action, Resolve) for turn in self._in_hand)
+        Those that wait for a name are not among them: a dead name server must not keep others from coming.
+        """
+        return self._politeness.ready + len(self._fresh) + len(self._exchanges)
 
     @property
     def shortage(self) -> str | None:
@@ -156,8 +157,11 @@ class Frontier:
         while (probe := self._outages.due(now)) is not None:
             self._politeness.park(probe.host, probe, first=True)
         self._permit_some(now)
+        taken = 0
         while (turn := self._choose(now)) is None:
-            item = self._politeness.next(now, self._admits) if self._may_take else None
+            may_take = self._may_take and taken < _TAKEN_AT_ONCE
+            item = self._politeness.next(now, self._admits) if may_take else None
+            taken += 1
             if item is not None:
                 self._take(item, now)
             elif not self._refused:
@@ -175,7 +179,10 @@ class Frontier:
             self.in_flight -= 1
             self._leave(turn)
             self._release(turn)
-        elif not self.started(turn, now):
+            self._advance(turn, event, now)
+            return
+        self.looking_up -= 1
+        if not self.started(turn, now):
             self._release(turn)
         self._advance(turn, event, now)
 
@@ -211,7 +218,7 @@ class Frontier:
 
     def wake_at(self) -> float | None:
         """When `next` may answer otherwise by the passing of time alone; None where it will not."""
-        if self._fresh and self._may_take:
+        if self._may_take and (self._fresh or self._politeness.ready):
             return 0.0  # some of them were enough for one call
         polite = self._politeness.wake_at() if self._may_take else None
         times = [self._timers[0][0] if self._timers else None, self._outages.wake_at(), polite]
@@ -220,11 +227,12 @@ class Frontier:
     @property
     def _may_take(self) -> bool:
         """Whether politeness may be asked for more; not while an exchange that it let go waits for its place."""
-        return not self._exchanges and len(self._in_hand) < self._in_hand_most
+        return not self._exchanges
 
     def _choose(self, now: float) -> Turn | None:
         """The next of those that may go: a lookup, or an exchange where there is a place for it."""
-        if self._lookups:
+        if self._lookups and self.looking_up < _LOOKUPS_MOST:
+            self.looking_up += 1
             return self._lookups.popleft()
         while self._exchanges and self.in_flight < self._throttle.places:
             turn = self._exchanges.popleft()

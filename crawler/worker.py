@@ -35,8 +35,6 @@ from crawler.throttle import Throttle
 from crawler.usage import usage
 from crawler.wire import PARENTS_SIGNALS, Settings, read_first
 
-_IN_HAND = 4  # turns with the driver, lookups among them, as a multiple of `conc`
-
 
 def serve(
     read_fd: int, write_fd: int, record: int | None = None, load: Callable[[str], ModuleType] = engines.load
@@ -90,7 +88,7 @@ def make_session(settings: Settings, engine: str, flights: Flights | None, throt
         keep_decoded=settings.keep == "page",
         budget=Budget(folder=None if settings.spool is None else os.fsdecode(settings.spool)),
     )
-    frontier = Frontier(rules, known, _IN_HAND * config.conc, throttle)
+    frontier = Frontier(rules, known, throttle)
     encode = make_encoder(settings.keep, config, worker=settings.worker, engine=engine)
     return Session(frontier, encode, config.conc, config.chunk_size, usage, flights)
 

@@ -27,6 +27,7 @@ from crawler.executors.processes import ProcessExecutor
 from crawler.flow import Fate
 from crawler.frontier import Frontier
 from crawler.records import Chunk, Keep
+from crawler.throttle import Throttle
 from crawler.wire import Settings
 
 SIZE = 10_000_000
@@ -186,7 +187,7 @@ def test_a_page_that_no_disk_takes_is_nobodys_failure(tmp_path: Path) -> None:
     world = World({"http://a.com/": [answer(200, (), bytes(BLOCK_BYTES))]})
     gone = tmp_path / "gone"
     rules = dataclasses.replace(world.rules(), budget=Budget(0, str(gone)))
-    frontier = Frontier(rules, lambda host: None, 4)
+    frontier = Frontier(rules, lambda host: None, Throttle(4))
     frontier.add([state("http://a.com/")])
     (fate,) = world.drain(frontier)
 

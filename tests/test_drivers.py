@@ -21,13 +21,14 @@ from crawler.executors.processes import ProcessExecutor
 from crawler.frontier import Frontier, Known
 from crawler.records import Chunk, Result, Row, Status
 from crawler.session import Session
+from crawler.throttle import Throttle
 from crawler.wire import FrameReader, Kind, Settings, frame
 
 CONFIG = CrawlConfig(per_host=0, conc=8, allow_private=True)
 
 
 def make_session(known: Known) -> Session:
-    frontier = Frontier(World({}).rules(CONFIG), known, 32)
+    frontier = Frontier(World({}).rules(CONFIG), known, Throttle(32))
     return Session(frontier, lambda fate: Result(Row(fate.state.seq, "", 1, "", None, None, fate.outcome)), 8, 10)
 
 

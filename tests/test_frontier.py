@@ -19,7 +19,7 @@ def nothing_known(host: str) -> None:
 
 
 def make(world: World, config: CrawlConfig | None = None, known: Known = nothing_known, in_hand: int = 64) -> Frontier:
-    return Frontier(world.rules(config), known, in_hand)
+    return Frontier(world.rules(config), known, Throttle(in_hand))
 
 
 def test_every_entry_ends_once() -> None:
@@ -105,13 +105,26 @@ def test_what_is_given_up_leaves_no_trace() -> None:
 
 
 def test_hands_are_bounded() -> None:
-    """However many entries could go, the driver gets no more turns at once than it said."""
-    world = World({f"http://h{n}.com/": [answer()] for n in range(50)})
-    frontier = make(world, in_hand=8)
-    frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
-    turns = [turn for _ in range(50) if (turn := frontier.next(world.now)) is not None]
+    """However many entries could go, the driver gets no more exchanges at once than it said, and 100 lookups."""
+    urls = [f"http://h{n}.com/" for n in range(250)]
+    for known, kind, most in ((nothing_known, Resolve, 100), (lambda _: Addresses((PUBLIC,)), Exchange, 8)):
+        frontier = make(World({}), in_hand=8, known=known)
+        frontier.add(state(url, seq) for seq, url in enumerate(urls, 1))
+        turns = [turn for _ in range(250) if (turn := frontier.next(1_000)) is not None]
 
-    assert [Resolve] * 8 == [type(turn.action) for turn in turns]
+        assert [kind] * most == [type(turn.action) for turn in turns]
+
+
+def test_a_dead_name_server_holds_up_no_host_that_is_known() -> None:
+    """Thousands of names that nobody answers stand in front: all that need none go, and more is asked for."""
+    frontier = make(World({}), in_hand=8, known=lambda host: Addresses((PUBLIC,)) if host == "known.com" else None)
+    frontier.add(state(f"http://dead{n}.com/", n) for n in range(1, 2_001))
+    frontier.add(state(f"http://known.com/{n}", 2_000 + n) for n in range(1, 5))
+    turns = [turn for _ in range(200) if (turn := frontier.next(1_000)) is not None]
+    turns += [turn for _ in range(200) if frontier.wake_at() == 0 and (turn := frontier.next(1_000)) is not None]
+
+    assert 4 == sum(isinstance(turn.action, Exchange) for turn in turns)
+    assert (2_004, 0) == (frontier.held, frontier.ready)
 
 
 def test_waiting_entries_are_no_tasks() -> None:
@@ -176,7 +189,7 @@ def test_a_lookup_costs_no_delay() -> None:
 def test_nothing_wakes_a_driver_whose_hands_are_full() -> None:
     """A host whose delay is over changes nothing while no further turn may be given: no time to wake at."""
     world = World({})
-    frontier = Frontier(world.rules(CrawlConfig(robots=False, delay=1.0)), lambda host: None, in_hand_most=2)
+    frontier = make(world, CrawlConfig(robots=False, delay=1.0), known=lambda host: Addresses((PUBLIC,)), in_hand=2)
     frontier.add(state(f"http://h{n}.com/{m}") for n in range(3) for m in range(2))
     assert None not in [frontier.next(world.now) for _ in range(2)]
 
@@ -208,7 +221,7 @@ def test_a_limit_of_this_machine_lowers_what_is_handed_out() -> None:
     """Once an event, however many were in flight; what waits for its place holds nobody else of its host up twice."""
     world = World({f"http://h{n}.com/": [answer()] for n in range(40)})
     throttle = Throttle(8)
-    frontier = Frontier(world.rules(), lambda host: Addresses((PUBLIC,)), 64, throttle)
+    frontier = Frontier(world.rules(), lambda host: Addresses((PUBLIC,)), throttle)
     frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
     turns = flying(frontier, 1_000)
     assert (8, 8) == (len(turns), frontier.in_flight)
@@ -224,7 +237,7 @@ def test_a_lookup_that_met_a_limit_lowers_it_too() -> None:
     """It takes descriptors as an exchange does; and lookups go on while no exchange has a place."""
     world = World({f"http://h{n}.com/": [answer()] for n in range(9)})
     throttle = Throttle(4)
-    frontier = Frontier(world.rules(), lambda host: None, 64, throttle)
+    frontier = Frontier(world.rules(), lambda host: None, throttle)
     frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
     lookups = flying(frontier, 1_000)
     assert [Resolve] * 9 == [type(turn.action) for turn in lookups]
@@ -239,7 +252,7 @@ def test_a_lookup_that_met_a_limit_lowers_it_too() -> None:
 def test_every_entry_ends_however_short_the_machine_is() -> None:
     """With limits that are met again and again, as many fates come out as entries went in, and all are fetched."""
     world = World({f"http://h{n % 7}.com/{n}": [failure("local", sent=False)] * 3 + [answer()] for n in range(50)})
-    frontier = Frontier(world.rules(CrawlConfig(robots=False, delay=0.1)), nothing_known, 16, Throttle(4))
+    frontier = Frontier(world.rules(CrawlConfig(robots=False, delay=0.1)), nothing_known, Throttle(4))
     frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
     endings = world.drain(frontier)
 
@@ -251,7 +264,7 @@ def test_every_entry_ends_however_short_the_machine_is() -> None:
 def test_a_delay_holds_for_exchanges_that_waited_for_their_place() -> None:
     """Two of one host that got their slots long ago do not start together when there is room again."""
     world = World({"http://a.com/0": [answer()], "http://b.com/1": [answer()], "http://b.com/2": [answer()]})
-    frontier = Frontier(world.rules(CrawlConfig(robots=False, delay=1.0)), nothing_known, 16, Throttle(1))
+    frontier = Frontier(world.rules(CrawlConfig(robots=False, delay=1.0)), nothing_known, Throttle(1))
     frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
     lookups = [frontier.next(1_000), frontier.next(1_000), frontier.next(1_001)]
     for turn in lookups:

@@ -13,6 +13,7 @@ from crawler.exchange import Addresses, Exchange
 from crawler.flow import Fate
 from crawler.frontier import Frontier, Turn
 from crawler.records import FlowState
+from crawler.throttle import Throttle
 
 
 def ended(endings: list[Fate | FlowState]) -> dict[tuple[str, str | None, int], int]:
@@ -140,7 +141,7 @@ def test_many_names_on_one_machine_are_bounded_together(per_address: int | None,
     world = World(crowd | {"http://x.com/": [answer()]})
     addresses = {"x.com": Addresses(("93.184.215.15",))}
     config = CrawlConfig(per_host=2, per_address=per_address, robots=False)
-    frontier = Frontier(world.rules(config), lambda host: addresses.get(host, Addresses((PUBLIC,))), 64)
+    frontier = Frontier(world.rules(config), lambda host: addresses.get(host, Addresses((PUBLIC,))), Throttle(64))
     frontier.add(state(url, seq) for seq, url in enumerate(world._pages, 1))
     in_flight = flying(frontier, world.now)
     seen = [{turn.host for turn in in_flight} >= {"x.com"}, len([turn for turn in in_flight if turn.host != "x.com"])]

@@ -29,6 +29,7 @@ from crawler.exchange import Addresses, Failure
 from crawler.frontier import Frontier
 from crawler.nameservers import Found, NameServers, NotFoundError
 from crawler.resolver import LOOKUPS, Resolver
+from crawler.throttle import Throttle
 
 SERVFAIL, REFUSED = dns.rcode.SERVFAIL, dns.rcode.REFUSED
 NO_NAME, NO_ADDRESS = "there is no such name", "the name has no address"
@@ -273,7 +274,7 @@ def test_what_is_no_server(server: str) -> None:
 def test_lookups_are_counted() -> None:
     """A frontier tells how many hosts its driver has to look up."""
     world = World({"http://a.test/": [answer()]})
-    frontier = Frontier(world.rules(CrawlConfig(robots=False)), lambda host: None, 8)
+    frontier = Frontier(world.rules(CrawlConfig(robots=False)), lambda host: None, Throttle(8))
     frontier.add([state("http://a.test/")])
     turn = frontier.next(world.now)
     assert turn is not None

@@ -27,6 +27,7 @@ from crawler.frontier import Frontier, Turn
 from crawler.permits import FAILED_S, KNOWN_S, Permits
 from crawler.politeness import Politeness
 from crawler.robots import CRAWL_DELAY_MOST_S, LIMIT_BYTES, NO_RULES, Rules, parse, product_token
+from crawler.throttle import Throttle
 
 ROBOTS = "http://a.com/robots.txt"
 SITE = "http://example.com"
@@ -303,7 +304,7 @@ class TestPermits:
 
 
 def frontier(world: World, in_hand: int = 64, **settings: object) -> Frontier:
-    return Frontier(world.rules(CrawlConfig(**settings)), lambda host: Addresses((PUBLIC,)), in_hand)  # type: ignore[arg-type]
+    return Frontier(world.rules(CrawlConfig(**settings)), lambda host: Addresses((PUBLIC,)), Throttle(in_hand))  # type: ignore[arg-type]
 
 
 def rules(text: str) -> object:
@@ -346,7 +347,7 @@ class TestFrontier:
     def test_entries_that_wait_are_no_flows(self) -> None:
         """20,000 entries of one host wait as what they were, for one lookup."""
         world = World({})
-        held = Frontier(world.rules(CrawlConfig()), lambda host: None, 64)
+        held = Frontier(world.rules(CrawlConfig()), lambda host: None, Throttle(64))
         held.add(state(f"http://a.com/{n}", n) for n in range(20_000))
         turns = []
         while held.wake_at() is not None or not turns:
@@ -357,7 +358,7 @@ class TestFrontier:
     def test_hands_are_bounded(self) -> None:
         """However many origins are unknown, the driver gets no more turns at once than it said."""
         world = World({})
-        held = Frontier(world.rules(CrawlConfig()), lambda host: None, 8)
+        held = Frontier(world.rules(CrawlConfig()), lambda host: Addresses((PUBLIC,)), Throttle(8))
         held.add(state(f"http://h{n}.com/", n) for n in range(50))
 
         assert 8 == len([turn for _ in range(100) if (turn := held.next(world.now)) is not None])
@@ -429,7 +430,9 @@ class TestFrontier:
 
     def test_a_name_that_does_not_resolve_stays_dns(self) -> None:
         """The page's class is that of the lookup."""
-        held = Frontier(World({}).rules(CrawlConfig()), lambda host: Failure("dns", "no such name", final=True), 8)
+        held = Frontier(
+            World({}).rules(CrawlConfig()), lambda host: Failure("dns", "no such name", final=True), Throttle(8)
+        )
         held.add([state("http://a.com/", 1)])
 
         assert {1: ("failed", "dns", 1)} == fates(World({}).drain(held))
@@ -437,7 +440,7 @@ class TestFrontier:
     def test_a_private_address_is_denied(self) -> None:
         """The address rule holds for robots.txt as for a page, and nothing is sent."""
         world = World({}, addresses=["10.0.0.1"])
-        held = Frontier(world.rules(CrawlConfig()), lambda host: None, 8)
+        held = Frontier(world.rules(CrawlConfig()), lambda host: None, Throttle(8))
         held.add([state("http://a.com/", 1)])
 
         assert ({1: ("denied", "blocked_address", 0)}, []) == (fates(world.drain(held)), world.exchanges)

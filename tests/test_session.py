@@ -12,6 +12,7 @@ from crawler.flow import Fate
 from crawler.frontier import Frontier
 from crawler.records import Chunk, FlowState, Result, Row
 from crawler.session import HELD_MOST, Session
+from crawler.throttle import Throttle
 from crawler.wire import Frame, FrameReader, Kind, frame, read_result, read_state, read_status
 
 
@@ -30,7 +31,7 @@ def make(
     flights: Flights | None = None,
 ) -> Session:
     rules = world.rules(CrawlConfig(robots=False, per_host=per_host), at_home=lambda host: host != foreign)
-    return Session(Frontier(rules, lambda host: None, 4 * conc), encode, conc, chunk_size, flights=flights)
+    return Session(Frontier(rules, lambda host: None, Throttle(conc)), encode, conc, chunk_size, flights=flights)
 
 
 def said(session: Session) -> list[Frame]:
