@@ -256,15 +256,26 @@ def _status_can_pass(state: FlowState, outcome: _Try, rules: FlowRules) -> bool:
 
 
 def retry_after(body: Body | None, now: float) -> float | None:
-    """Seconds that `Retry-After` asks for (RFC 9110 §10.2.3), capped; None where it says nothing we understand."""
+    """Seconds that `Retry-After` asks for (RFC 9110 §10.2.3), capped; None where it says nothing we understand.
+
+    A date is meant by the server's own clock, which its `Date` tells (§6.6.1); `now` is ours, where it does not.
+    """
     text = (body.header("retry-after") or "").strip() if body is not None else ""
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), _RETRY_AFTER_MOST_S)
+    when = _seconds(text)
+    if when is None or body is None:
+        return None
+    there = _seconds(body.header("date") or "")
+    return min(max(when - (now if there is None else there), 0.0), _RETRY_AFTER_MOST_S)
+
+
+def _seconds(date: str) -> float | None:
+    """An HTTP-date (RFC 9110 §5.6.7) in seconds since the epoch; None where it is none."""
     try:
-        when = email.utils.parsedate_to_datetime(text).timestamp()
+        return email.utils.parsedate_to_datetime(date).timestamp()
     except (ValueError, OverflowError):
         return None
-    return min(max(when - now, 0.0), _RETRY_AFTER_MOST_S)
 
 
 def _follow(state: FlowState, outcome: _Try, rules: FlowRules) -> FlowState | Fate | None:

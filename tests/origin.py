@@ -327,13 +327,16 @@ async def _retry_after(call: Call) -> None:
 
 
 async def _retry_after_date(call: Call) -> None:
-    await _later(call, email.utils.formatdate(time.time() + float(call.query("s", "1")), usegmt=True))
+    now = time.time()
+    dates = (email.utils.formatdate(now + s, usegmt=True) for s in (float(call.query("s", "1")), 0.0))
+    await _later(call, *dates)
 
 
-async def _later(call: Call, when: str) -> None:
+async def _later(call: Call, when: str, date: str = "") -> None:
     call.site.seen[call.target] += 1
     first = call.site.seen[call.target] == 1
-    await call.send(message(429, b"later", ("Retry-After", when)) if first else html(page(3)))
+    fields = (("Retry-After", when), *((("Date", date),) if date else ()))
+    await call.send(message(429, b"later", *fields) if first else html(page(3)))
 
 
 async def _echo(call: Call) -> None:

@@ -140,6 +140,15 @@ def test_retry_after_is_honoured_within_a_bound(value: str, pause: float) -> Non
     assert [pause] == world.waits
 
 
+def test_a_date_is_meant_by_the_servers_own_clock() -> None:
+    """Whoever is a day off, the server or we, `Date` (RFC 9110 §6.6.1) tells how long the wait is meant to be."""
+    fields = (("Retry-After", "Sun, 06 Nov 1994 08:49:47 GMT"), ("Date", "Sun, 06 Nov 1994 08:49:37 GMT"))
+    world = World({URL: [answer(503, fields), answer(200)]})
+    fate(world)
+
+    assert [10.0] == world.waits
+
+
 def test_redirects_are_followed_and_recorded() -> None:
     """Each hop stands in the state, the last answer is the page, and the first URL stays the entry's."""
     world = World(
