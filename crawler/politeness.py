@@ -163,8 +163,15 @@ class Politeness(Generic[Item]):
         return self._sleeping[0][0] if self._sleeping else None
 
     def waiting(self, most: int, now: float) -> list[tuple[str, int, Hold, float]]:
-        """The hosts that most items wait for: the host, how many, what holds them, and the seconds that it rests."""
-        queued = ((len(slot.queue), host) for host, slot in self._slots.items() if slot.queue)
+        """The hosts that most items wait for: the host, how many, what holds them, and the seconds that it rests.
+
+        A host that could go is not waited for: whatever waits there, waits for the pool.
+        """
+        queued = (
+            (len(slot.queue), host)
+            for host, slot in self._slots.items()
+            if slot.queue and (slot.asleep or not slot.listed)
+        )
         return [(host, count, *self._hold(host, now)) for count, host in heapq.nlargest(most, queued)]
 
     def _hold(self, host: str, now: float) -> tuple[Hold, float]:

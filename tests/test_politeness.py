@@ -135,6 +135,16 @@ def test_a_host_that_pushed_back_rests() -> None:
     assert [("a", 3, "limit", 0.0)] == politeness.waiting(3, 104.0)
 
 
+def test_a_host_that_could_go_is_not_waited_for() -> None:
+    """What waits for a place in the pool does not wait for its host."""
+    politeness: Politeness[str] = Politeness(per_host=0, delay=0)
+    for n in range(9):
+        politeness.park("a", f"a{n}")
+    politeness.next(1.0)
+
+    assert [] == politeness.waiting(3, 1.0)
+
+
 def test_push_back_holds_where_there_is_no_limit() -> None:
     """Half of what was in flight, and what rests is not ready: a worker would ask for no other work."""
     politeness: Politeness[int] = Politeness(per_host=0, delay=0)
