@@ -16,7 +16,7 @@ def sync_folder(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # fsync(2): no such thing here
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):  # fsync(2): no such thing here
             raise
     finally:
         os.close(descriptor)

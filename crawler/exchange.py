@@ -38,6 +38,7 @@ class NeedRobots:
 
     origin: str
     host: str
+    trusted: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

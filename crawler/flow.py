@@ -112,7 +112,9 @@ def fetch(state: FlowState, rules: FlowRules, allowed: str | None = None) -> Gen
     """
     while rules.at_home(state.host):
         if rules.config.robots and state.target != allowed:
-            refusal = refused(state, (yield NeedRobots(urls.origin(state.target), state.host)), rules)
+            origin = urls.origin(state.target)
+            trusted = all(urls.origin(hop.url) == origin for hop in state.hops)
+            refusal = refused(state, (yield NeedRobots(origin, state.host, trusted)), rules)
             if refusal is not None:
                 return refusal
             allowed = state.target

@@ -24,7 +24,7 @@ from crawler.machines import Machines
 from crawler.outages import Outages
 from crawler.permits import Answer, Permits, find_out, rules_for_robots
 from crawler.politeness import Politeness
-from crawler.records import FlowState, Waiting
+from crawler.records import FlowState, Hop, Waiting
 from crawler.robots import Rules
 from crawler.throttle import Throttle
 
@@ -48,6 +48,7 @@ class Errand:
     origin: str
     host: str
     seq: int
+    trusted: bool = True  # with the header fields that are the caller's own: not where only a redirect leads there
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -85,7 +86,7 @@ class Frontier:
         self._outages: Outages[Item] = Outages()
         self._machines: Machines[Turn] = Machines(rules.config.places_at_one_address)
         self._permits = Permits()
-        self._robots_rules = rules_for_robots(rules)
+        self._robots_rules = {trusted: rules_for_robots(rules, trusted=trusted) for trusted in (True, False)}
         self._fresh: deque[tuple[FlowState, Answer | None]] = deque()
         self._wanting: dict[str, list[FlowState | Turn]] = {}  # by origin: who waits for its robots.txt
         self._refused: list[tuple[Item, str]] = []
@@ -264,7 +265,9 @@ class Frontier:
         if self._outages:
             for item in self._outages.answered(urls.origin(action.url)):
                 self._politeness.park(item.host, item)
-        if not isinstance(event, Reply) or action.body.status not in PASSING_STATUSES:
+        if not isinstance(event, Reply):
+            return  # no whole answer: it says nothing of whether the host bears more
+        if action.body.status not in PASSING_STATUSES:
             self._politeness.answered(action.host, turn.granted)
         elif self._politeness.pushed_back(action.host, turn.granted, self._asked_s(action), now):
             origin, reason = urls.origin(action.url), f"nothing but {action.body.status} for a long time"
@@ -327,7 +330,7 @@ class Frontier:
         origin = urls.origin(state.target)
         answer = answer or self._permits.get(origin, now)
         if answer is None:
-            self._want(Errand(origin, state.host, state.seq), state)
+            self._want(Errand(origin, state.host, state.seq, _trusts(state.hops, origin)), state)
         elif (fate := refused(state, answer, self._rules)) is not None:
             self.held -= 1
             self.finished.append(fate)
@@ -360,7 +363,7 @@ class Frontier:
             turn = Turn(fetch(item, self._rules, item.target), item.host, item.seq, slot=item.host, granted=now)
             self._advance(turn, None, now)
         elif isinstance(item, Errand):
-            flow = find_out(item.origin, item.host, item.seq, self._robots_rules)
+            flow = find_out(item.origin, item.host, item.seq, self._robots_rules[item.trusted])
             self._advance(Turn(flow, item.host, item.seq, slot=item.host, granted=now, errand=item), None, now)
         else:
             assert isinstance(item.action, Exchange)
@@ -381,7 +384,7 @@ class Frontier:
             turn.host = turn.action.host
         if isinstance(turn.action, NeedRobots):
             self._release(turn)
-            self._want(Errand(turn.action.origin, turn.action.host, turn.seq), turn)
+            self._want(Errand(turn.action.origin, turn.action.host, turn.seq, turn.action.trusted), turn)
         elif isinstance(turn.action, Wait):
             self._release(turn)
             heapq.heappush(self._timers, (now + turn.action.seconds, next(self._ticket), turn))
@@ -425,6 +428,10 @@ class Frontier:
         if turn.slot is not None:
             self._politeness.release(turn.slot)
             turn.slot = None
+
+
+def _trusts(hops: Iterable[Hop], origin: str) -> bool:
+    return all(urls.origin(hop.url) == origin for hop in hops)
 
 
 def _is_entry(item: Item) -> bool:

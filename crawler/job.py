@@ -169,15 +169,15 @@ def _record(source: Source, store: DiskStore, config: CrawlConfig, done: Iterabl
             for result in batch:
                 store.add(result)
             if store.due(time.monotonic()):
-                store.commit(_plain(pipeline.feed.mark))
+                store.commit(_further(pipeline.feed.mark, store))
             if watch is not None and not watch(pipeline, batch):
                 pipeline.stop()
         finished = pipeline.stops_at is None
-        store.commit(_plain(pipeline.feed.mark), finished=finished)
+        store.commit(_further(pipeline.feed.mark, store), finished=finished)
     except BaseException:
         # What came is worth keeping, if it still can be; but what ended the run is what its user must hear of.
         with contextlib.suppress(StoreError):
-            store.commit(_plain(pipeline.feed.mark))
+            store.commit(_further(pipeline.feed.mark, store))
         raise
     finally:
         results.close()
@@ -185,6 +185,8 @@ def _record(source: Source, store: DiskStore, config: CrawlConfig, done: Iterabl
     return finished
 
 
-def _plain(mark: Mark | None) -> Any:
-    """The input mark as JSON values."""
+def _further(mark: Mark | None, store: DiskStore) -> Any:
+    """The input mark as JSON values; None where the list was read again, and not yet as far as was committed."""
+    if mark is None or (store.mark is not None and mark.offset < store.mark["offset"]):
+        return None
     return msgspec.to_builtins(mark)

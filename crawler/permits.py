@@ -29,7 +29,7 @@ _LEADS_NOWHERE = frozenset({"redirect", "scheme"})  # no robots.txt stands there
 _NOT_KEPT = frozenset({"local", "dns", "connect", "host_down"})  # the resolver and `Outages` know it better
 
 
-def rules_for_robots(rules: FlowRules) -> FlowRules:
+def rules_for_robots(rules: FlowRules, *, trusted: bool = True) -> FlowRules:
     """How a robots.txt is fetched where pages are fetched by `rules`: the same caps on time and the same addresses.
 
     Its redirects are followed from here, whoever is the home of their hosts. Every server error is tried again.
@@ -37,6 +37,7 @@ def rules_for_robots(rules: FlowRules) -> FlowRules:
     config = dataclasses.replace(
         rules.config,
         robots=False,
+        header=rules.config.header if trusted else (),
         max_body=robots.LIMIT_BYTES,
         max_redirects=_REDIRECTS_MOST,
         accept_type=(),

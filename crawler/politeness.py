@@ -100,10 +100,11 @@ class Politeness(Generic[Item]):
             slot = self._slots[host]
             slot.listed = False
             self._ready_items -= len(slot.queue)
-            if not slot.queue:
+            if slot.active >= self._places(host) or self._due(host, slot) > now:
+                self._list(host, slot)  # also without work: its delay may have begun anew since it was listed
                 self._drop_if_idle(host, slot)
-            elif slot.active >= self._places(host) or self._due(host, slot) > now:
-                self._list(host, slot)
+            elif not slot.queue:
+                self._drop_if_idle(host, slot)
             else:
                 item: Item = slot.queue.popleft()  # type: ignore[assignment]
                 self.parked -= 1

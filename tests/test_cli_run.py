@@ -25,6 +25,9 @@ from warcio.archiveiterator import ArchiveIterator
 
 from crawler import progress
 from crawler.cli.main import main
+from crawler.config import CrawlConfig
+from crawler.errors import InputError
+from crawler.job import run_job
 from crawler.records import OUTCOMES
 from crawler.results import open_crawl
 
@@ -344,6 +347,20 @@ class TestLists:
 
         assert [("fetched", 200)] * 3 == rows(tmp_path / "out", "outcome, status")
         assert 3 == origin.hits("/page/1?twice")
+
+    def test_what_was_read_stays_read(self, origin: Origin, tmp_path: Path) -> None:
+        """A run that reads the list again and is stopped early does not forget how far it had been read before."""
+        lines = [origin.url("/page/1?again"), *(f"ftp://127.0.0.1/{n}" for n in range(50_000))]
+        urls, out = write_list(tmp_path, *lines), tmp_path / "out"
+        config = CrawlConfig(allow_private=True, procs=1, robots=False)
+        run_job(str(urls), out, config)
+        write_list(tmp_path, *lines, "ftp://127.0.0.1/one-more")
+        stopped = run_job(str(urls), out, config, watch=lambda pipeline, batch: False)
+        assert not stopped.finished
+        write_list(tmp_path, *lines[:40_000], origin.url("/page/1?changed"), *lines[40_001:])
+
+        with pytest.raises(InputError, match="differs from what this crawl began with"):
+            run_job(str(urls), out, config)
 
 
 class TestSettings:

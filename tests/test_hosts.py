@@ -125,6 +125,26 @@ def test_a_host_that_only_pushes_back_is_given_up(per_host: int, asked_s: int, e
     assert 1_120 <= world.now <= ends
 
 
+def test_no_answer_is_no_good_one() -> None:
+    """A host that asked for less, and then answers no more at all, is not given its full measure back."""
+    frontier = Frontier(
+        World({}).rules(CrawlConfig(robots=False, retries=0, per_host=4)),
+        lambda host: Addresses((PUBLIC,)),
+        Throttle(64),
+    )
+    frontier.add(state(f"http://a.com/{n}", n) for n in range(1, 100))
+    hand = [frontier.next(1_000) for _ in range(4)]
+    for event, now in ((answer(503), 1_000.1), *[(failure("timeout", sent=True), 1_010.0 + 10 * n) for n in range(5)]):
+        for turn in hand:
+            assert turn is not None
+            assert isinstance(turn.action, Exchange)
+            frontier.done(turn, event(turn.action.body), now)
+        hand = []
+        while (turn := frontier.next(now + 5)) is not None:
+            hand.append(turn)
+        assert 2 == len(hand)
+
+
 def test_a_few_pages_that_are_always_503_are_recorded_as_such() -> None:
     """Patience is longer than ten such pages need."""
     world = World({f"http://busy.com/{n}": [answer(503)] for n in range(10)})

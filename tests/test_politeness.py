@@ -135,6 +135,19 @@ def test_a_host_that_pushed_back_rests() -> None:
     assert [("a", 3, "limit", 0.0)] == politeness.waiting(3, 104.0)
 
 
+def test_a_delay_that_began_anew_is_not_forgotten() -> None:
+    """An exchange that began late, its name was looked up first, delays the next one from then, whoever woke since."""
+    politeness: Politeness[str] = Politeness(per_host=4, delay=1.0)
+    politeness.park("a", "a0")
+    assert "a0" == politeness.next(0.0)
+    assert politeness.start("a", 0.0, 0.9)
+    politeness.release("a")
+    assert None is politeness.next(1.05)
+    politeness.park("a", "a1")
+
+    assert (None, "a1") == (politeness.next(1.1), politeness.next(1.9))
+
+
 def test_a_host_that_could_go_is_not_waited_for() -> None:
     """What waits for a place in the pool does not wait for its host."""
     politeness: Politeness[str] = Politeness(per_host=0, delay=0)

@@ -355,6 +355,25 @@ class TestFrontier:
 
         assert ([Resolve], 20_000) == ([type(turn.action) for turn in turns], held.held)
 
+    def test_secrets_stay_at_home(self) -> None:
+        """The user's own fields go with no request to an origin that only a redirect led to, robots.txt included."""
+        world = World(
+            {
+                "https://a.com/1": [answer(302, (("Location", "https://evil.net/x"),))],
+                "https://evil.net/x": [answer()],
+                "https://a.com/robots.txt": [answer(404)],
+                "https://evil.net/robots.txt": [answer(404)],
+            }
+        )
+        config = CrawlConfig(header=(("Authorization", "Bearer secret"),))
+        held = Frontier(world.rules(config), lambda host: None, Throttle(8))
+        held.add([state("https://a.com/1")])
+        world.drain(held)
+
+        told = {exchange.url for exchange in world.exchanges if "Authorization" in dict(exchange.headers)}
+        assert 4 == len(world.exchanges)
+        assert {"https://a.com/robots.txt", "https://a.com/1"} == told
+
     def test_hands_are_bounded(self) -> None:
         """However many origins are unknown, the driver gets no more turns at once than it said."""
         world = World({})

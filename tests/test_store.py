@@ -624,6 +624,16 @@ class TestLimits:
         with contextlib.closing(open_reading(out / "crawl.db")) as connection:
             assert [(1,)] == connection.execute("SELECT seq FROM pages").fetchall()
 
+    def test_tables_of_the_same_names_are_no_crawl(self, out: Path) -> None:
+        """What has our tables and nothing of our own in them is somebody else's."""
+        out.mkdir()
+        with contextlib.closing(sqlite3.connect(out / "crawl.db")) as connection, connection:
+            connection.execute("CREATE TABLE pages (seq)")
+            connection.execute("CREATE TABLE meta (key, value)")
+
+        with pytest.raises(FolderError, match="holds no crawl"):
+            open_disk(out)
+
     def test_a_broken_database_is_no_strange_one(self, out: Path) -> None:
         """A database that cannot be read is not taken for somebody else's, and certainly not for none."""
         open_disk(out).close()

@@ -27,6 +27,7 @@ COLUMNS: tuple[str, ...] = Row.__struct_fields__
 """The columns of `pages`, in their order."""
 
 _BUSY_S = 60.0
+_KEYS = frozenset({"schema_version", "identity", "key"})  # without these in `meta` it is no crawl of ours
 
 
 class Database:
@@ -174,13 +175,14 @@ def kind_of(path: Path) -> Literal["none", "crawl", "other"]:
     try:
         with contextlib.closing(_connect_reading(path)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            known = {"pages", "meta"} <= tables and read_meta(connection).keys() >= _KEYS
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB or not path.is_file():
             return "other"
         raise
     if not tables:
         return "none"
-    return "crawl" if {"pages", "meta"} <= tables else "other"
+    return "crawl" if known else "other"
 
 
 def read_meta(connection: sqlite3.Connection) -> dict[str, str]:
