@@ -5,15 +5,19 @@ Consent pages set a cookie and redirect to themselves: without this they loop un
 
 from __future__ import annotations
 
+import re
 from email.message import Message
 from http.cookiejar import Cookie as JarCookie
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from http.cookiejar import CookieJar, DefaultCookiePolicy, http2time  # type: ignore[attr-defined]  # typeshed lacks it
 from urllib.request import Request as UrllibRequest
 
 from crawler.records import Cookie, Headers
 
 _LIMIT = 50  # cookies a chain (RFC 6265 §6.1 asks for 50 a domain)
 _POLICY = DefaultCookiePolicy(rfc2965=False, strict_ns_domain=DefaultCookiePolicy.DomainLiberal)
+
+
+_AGE = re.compile(r";\s*(max-age|expires)\s*(?:=([^;]*))?(?=;|$)", re.IGNORECASE)
 
 
 class _Response:
@@ -23,10 +27,23 @@ class _Response:
         self._message = Message()
         for name, value in headers:
             if name.lower() == "set-cookie":
-                self._message["Set-Cookie"] = value
+                self._message["Set-Cookie"] = _AGE.sub(_readable_age, value)
 
     def info(self) -> Message:
         return self._message
+
+
+def _readable_age(attribute: re.Match[str]) -> str:
+    """The attribute, or nothing where its value is none (RFC 6265 §5.2.1 and §5.2.2: ignore it).
+
+    The library would drop every cookie of the answer for some of these, and warn of a bug of its own.
+    """
+    name, value = attribute[1].lower(), (attribute[2] or "").strip(' \t"')
+    try:
+        is_readable = abs(int(value)) < 1 << 40 if name == "max-age" else http2time(value) is not None
+    except (ValueError, OverflowError):
+        is_readable = False
+    return attribute[0] if is_readable else ""
 
 
 def collect(cookies: tuple[Cookie, ...], url: str, headers: Headers) -> tuple[Cookie, ...]:

@@ -22,18 +22,22 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import AddrInfoType, Connection
 from aiohttp.helpers import _EXC_SENTINEL
+from aiohttp.http import RawResponseMessage
 from aiohttp.http_exceptions import (
     ContentLengthError,
     HttpProcessingError,
     LineTooLong,
     TransferEncodingError,
 )
+from aiohttp.streams import StreamReader
 from yarl import URL
 
 from crawler import descriptors
 from crawler.body import Verdict
 from crawler.engines.http1 import (
     LINE_BYTES,
+    MOST_INTERIM,
+    TOO_MANY_INTERIM,
     Fault,
     authority_and_target,
     brief,
@@ -265,6 +269,17 @@ class _Line(ResponseHandler):
     As it is, a reset ends a body that only a close can end as if it were whole (it is not: RFC 9112 §8), and
     a chunk size that is none leaves the reader waiting for ever.
     """
+
+    _interim = 0
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        """Take a head and its body; of a flood of interim ones (1xx), which nobody reads as fast, no more."""
+        self._interim = self._interim + 1 if 100 <= data[0].code < 200 else 0
+        if self._interim <= MOST_INTERIM:
+            super().feed_data(data, size)
+        elif self._interim == MOST_INTERIM + 1:
+            self.abort()
+            self.set_exception(HttpProcessingError(message=TOO_MANY_INTERIM))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if exc is not None:

@@ -16,6 +16,11 @@ from crawler.shortage import shortage
 LINE_BYTES = 64 * 1024
 """What one line of a response's head may measure."""
 
+MOST_INTERIM = 100
+"""How many interim answers (1xx, RFC 9110 §15.2) may come before the final one: a flood of them has no end."""
+
+TOO_MANY_INTERIM = f"more than {MOST_INTERIM} interim answers"
+
 _MESSAGE_CHARACTERS = 200
 
 Fault = tuple[ErrorClass, str]

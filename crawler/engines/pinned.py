@@ -22,13 +22,14 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from crawler import descriptors
-from crawler.engines.http1 import LINE_BYTES, authority_and_target, late_fault
+from crawler.engines.http1 import LINE_BYTES, MOST_INTERIM, TOO_MANY_INTERIM, authority_and_target, late_fault
 from crawler.engines.watchdog import Leash, Watchdog
 from crawler.exchange import Exchange, Timings
 from crawler.records import Headers
 from crawler.shortage import plain, shortage
 
 _FIELD_LINE = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:|[ \t])[^\0\r\n]*\r?\n|\r?\n")
+_MOST_TRAILERS = 100  # as many as http.client takes fields in a head
 _LINE_ENDS = {ord("\r"): None, ord("\n"): None}
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 
@@ -90,6 +91,7 @@ class _HeadReader:
     def __init__(self, source: IO[bytes]) -> None:
         self._source = source
         self._in_fields = False
+        self._heads = 0
 
     def readline(self, limit: int) -> bytes:
         line = self._source.readline(limit)
@@ -99,6 +101,9 @@ class _HeadReader:
             return line  # too long: http.client says so
         if self._in_fields and not _FIELD_LINE.fullmatch(line):
             raise MalformedError("a line that is no header field")
+        self._heads += not self._in_fields
+        if self._heads > MOST_INTERIM + 1:  # bytes that are always there already give no greenlet a turn, nor a clock
+            raise MalformedError(TOO_MANY_INTERIM)
         self._in_fields = line not in (b"\r\n", b"\n")
         return line
 
@@ -148,6 +153,15 @@ class _Response(http.client.HTTPResponse):
         if match is None:
             raise MalformedError("a chunk size that is none")
         return int(match[1], 16)
+
+    def _read_and_discard_trailer(self) -> None:
+        for _ in range(_MOST_TRAILERS):
+            line = self.fp.readline(LINE_BYTES + 1)
+            if len(line) > LINE_BYTES:
+                raise http.client.LineTooLong("trailer line")
+            if line in (b"\r\n", b"\n", b""):
+                return
+        raise http.client.HTTPException(f"got more than {_MOST_TRAILERS} trailers")
 
 
 class _Connection(HTTPConnection):
