@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from crawler.errors import ConfigError
 from crawler.headers import TOKEN
+from crawler.proxy import parse_proxy
 from crawler.version import __version__
 
 Kind = Literal["identity", "tuning"]
@@ -75,6 +76,7 @@ class CrawlConfig:
     method: str = _field("GET", "identity", "the request method of every entry")
     resolver: str | None = _field(None, "tuning", "the DNS server to ask, as 192.0.2.53:53; else the system's")
     header: tuple[tuple[str, str], ...] = _field((), "identity", "a header field for every request, as 'Name: value'")
+    proxy: str | None = _field(None, "identity", "the HTTP proxy to go through, as http://[user:password@]host:port")
     user_agent: str = _field(USER_AGENT, "identity", "the User-Agent; say who you are and how to reach you")
     insecure: bool = _field(False, "identity", "accept any TLS certificate")
     allow_private: bool = _field(False, "identity", "fetch from private, loopback and reserved addresses too")
@@ -98,14 +100,19 @@ class CrawlConfig:
             _check_network(net)
         if self.resolver is not None:
             _check_resolver(self.resolver)
+        if self.proxy is not None:
+            parse_proxy(self.proxy)
 
     @property
     def places_at_one_address(self) -> int:
         """How many requests may be in flight from one process to one address; 0 is no limit.
 
         Many names share a machine, and none of them knows of the others: by default four of them get all that is
-        theirs, and a limit that is lifted for hosts is lifted for their machines.
+        theirs, and a limit that is lifted for hosts is lifted for their machines. Behind a proxy it is none: the only
+        address that is connected is the proxy's.
         """
+        if self.proxy is not None:
+            return 0
         return _HOSTS_AT_ONE_ADDRESS * self.per_host if self.per_address is None else self.per_address
 
     def identity(self) -> dict[str, Any]:
@@ -134,12 +141,17 @@ _LEAST = {
 
 
 def check_header(name: str, value: str) -> None:
-    """Raise ConfigError where a header field could not be sent (RFC 9110 §5.1 and §5.5).
+    """Raise ConfigError where a header field could not be sent (RFC 9110 §5.1 and §5.5), or is for a proxy alone.
 
     Values are ASCII: beyond it the libraries disagree on the bytes, and servers on their meaning.
     """
     if not TOKEN.fullmatch(name):
         raise ConfigError(f"{name!r} is no name of a header field; write --header 'Name: value'.")
+    if name.lower() == "proxy-authorization":
+        raise ConfigError(
+            "A header field Proxy-Authorization would reach the sites; name the proxy with --proxy "
+            "http://user:password@host:port instead."
+        )
     if re.search(r"[^\t\x20-\x7e]", value):
         raise ConfigError(
             f"The value of the header field {name!r} holds a character that cannot be sent; use ASCII only."

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 
 from crawler.body import Body
+from crawler.proxy import Proxy
 from crawler.records import ErrorClass, Headers
 from crawler.robots import Rules
 
@@ -54,7 +55,9 @@ class Exchange:
 
     `url` is normalised ASCII without credentials or fragment. `headers` is every field to send but Host,
     Content-Length and Connection, which the engine adds. `addresses` are checked: connect to these and no other.
-    `time_s` and `connect_s` bound the exchange and its connection.
+    With a `proxy` they are its own, and the exchange goes through it: in a tunnel for https (CONNECT, RFC 9110 §9.3.6),
+    with the absolute form of the target for http (RFC 9112 §3.2.2).
+    `time_s` and `connect_s` bound the exchange and its connection, the tunnel included.
     """
 
     method: str
@@ -66,6 +69,7 @@ class Exchange:
     time_s: float
     connect_s: float
     body: Body
+    proxy: Proxy | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,7 +87,10 @@ NO_TIMINGS = Timings()
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reply:
-    """The whole answer came, or all of it that `Exchange.body` wanted; the bytes are in the body."""
+    """The whole answer came, or all of it that `Exchange.body` wanted; the bytes are in the body.
+
+    `ip` is the address that was connected; None behind a proxy, where nobody here knows it.
+    """
 
     ip: str | None
     timings: Timings

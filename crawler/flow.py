@@ -34,6 +34,7 @@ from crawler.exchange import (
     Timings,
     Wait,
 )
+from crawler.proxy import Proxy, parse_proxy
 from crawler.records import ErrorClass, FlowState, Headers, Hop, Outcome
 from crawler.robots import Rules
 
@@ -43,7 +44,7 @@ HOP_BODY_BYTES = 64 * 1024
 """What is kept of a redirect's own body: hops travel between workers, and real ones are a sentence long."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_PASSING_FAILURES = frozenset({"dns", "connect", "timeout", "too_slow", "reset", "incomplete", "local"})
+_PASSING_FAILURES = frozenset({"dns", "connect", "timeout", "too_slow", "reset", "incomplete", "proxy", "local"})
 PASSING_STATUSES = frozenset({429, 502, 503, 504})
 """Answers that may be others in a moment."""
 _POLICY_CLASSES = frozenset({"blocked_address", "robots", "scheme", "type"})
@@ -155,13 +156,16 @@ def given_up(state: FlowState, error: str, rules: FlowRules) -> Fate:
 def _try(state: FlowState, rules: FlowRules) -> Generator[Action, Event, _Try]:
     """Resolve, check the addresses, exchange once."""
     config, started = rules.config, rules.utc()
+    proxy = parse_proxy(config.proxy) if config.proxy is not None else None
     found = yield Resolve(state.host)
     if isinstance(found, Failure):
         return _Try(started, found)
     assert isinstance(found, Addresses)
-    allowed = tuple(a for a in found.addresses if rules.addresses.refuses(a) is None)
-    if not allowed:
-        return _Try(started, _blocked(state.host, found.addresses, rules.addresses), dns_ms=found.dns_ms)
+    goal = _allowed(state.host, found.addresses, rules.addresses, strictly=proxy is not None)
+    if proxy is not None and not isinstance(goal, Failure):
+        goal = yield from _addresses_of(proxy)
+    if isinstance(goal, Failure):
+        return _Try(started, goal, dns_ms=found.dns_ms)
     left = config.max_time - state.spent_s
     if left <= 0:
         return _Try(started, Failure("timeout", f"{config.max_time:g} s were used up"), dns_ms=found.dns_ms)
@@ -180,10 +184,11 @@ def _try(state: FlowState, rules: FlowRules) -> Generator[Action, Event, _Try]:
         host=state.host,
         headers=headers,
         content=state.body,
-        addresses=allowed,
+        addresses=goal,
         time_s=left,
         connect_s=min(left, config.connect_timeout),
         body=body,
+        proxy=proxy,
     )
     assert isinstance(event, Reply | Failure)
     return _Try(started, _judged(event, body), headers, body, found.dns_ms)
@@ -202,10 +207,25 @@ def _judged(event: Reply | Failure, body: Body) -> Reply | Failure:
     return Failure(body.problem, body.problem_text, ip=event.ip, timings=event.timings)
 
 
-def _blocked(host: str, addresses: tuple[str, ...], rule: AddressRule) -> Failure:
+def _allowed(host: str, addresses: tuple[str, ...], rule: AddressRule, *, strictly: bool) -> tuple[str, ...] | Failure:
+    """The addresses of a host that may be connected; `strictly`, all of them or none."""
     if not addresses:
         return Failure("dns", f"{host} has no address", sent=False)
-    return Failure("blocked_address", f"{addresses[0]}: {rule.refuses(addresses[0])}", sent=False)
+    refused = [address for address in addresses if rule.refuses(address) is not None]
+    if len(refused) == len(addresses) or (strictly and refused):  # a proxy may connect to any of them
+        return Failure("blocked_address", f"{refused[0]}: {rule.refuses(refused[0])}", sent=False)
+    return tuple(address for address in addresses if address not in refused)
+
+
+def _addresses_of(proxy: Proxy) -> Generator[Action, Event, tuple[str, ...] | Failure]:
+    """Where the proxy is; private addresses are good, as its user chose it."""
+    found = yield Resolve(proxy.host)
+    if isinstance(found, Addresses) and found.addresses:
+        return found.addresses
+    if isinstance(found, Failure) and found.error_class == "local":
+        return found
+    reason = found.message if isinstance(found, Failure) else f"{proxy.host} has no address"
+    return Failure("proxy", f"the proxy: {reason}", sent=False, final=isinstance(found, Failure) and found.final)
 
 
 def _request_headers(state: FlowState, config: CrawlConfig) -> Headers:

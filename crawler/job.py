@@ -88,9 +88,9 @@ def run_retry(out: Path, config: CrawlConfig, selection: Selection, *, watch: Wa
     """Fetch the entries again whose rows `selection` names, or go on with the retry of them that was begun.
 
     Each old row stands until its new one is committed. Where nothing matches, nothing is fetched (`recorded` is 0).
-    What is fetched and how is taken from the crawl: of `config` only the tuning counts, and the header fields whose
-    values are secret, so that the folder does not have them. Raises FolderError before anything is fetched, RunError
-    when the run itself fails.
+    What is fetched and how is taken from the crawl: of `config` only the tuning counts, and what the folder does not
+    have: the proxy, and the header fields whose values are secret. Raises FolderError before anything is fetched,
+    RunError when the run itself fails.
     """
     started = time.monotonic()
     config = _as_begun(out, config)
@@ -122,7 +122,8 @@ def _as_begun(out: Path, config: CrawlConfig) -> CrawlConfig:
     """The configuration with the identity of the crawl in `out`; raises FolderError."""
     with contextlib.closing(open_reading(CrawlFolder(out).database)) as connection:
         sealed = json.loads(read_meta(connection)["identity"])
-    return msgspec.convert({**dataclasses.asdict(config), **unseal(sealed, config.header, out)}, CrawlConfig)
+    identity = unseal(sealed, config.header, config.proxy, out)
+    return msgspec.convert({**dataclasses.asdict(config), **identity}, CrawlConfig)
 
 
 def _refuse_requests(mark: Any, out: Path) -> None:

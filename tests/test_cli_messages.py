@@ -54,7 +54,7 @@ MISTAKES = {
     "urls.txt other.txt": f"'crawl run' does not know 'other.txt'{RUN}",
     "urls.txt --nope": f"'crawl run' does not know '--nope'{RUN}",
     "urls.txt --proc 2": "'crawl run' does not know '--proc'; perhaps --procs.",
-    "urls.txt --per_host=2": "'crawl run' does not know '--per_host=2'; perhaps --per-host.",
+    "urls.txt --per_host=2": "'crawl run' does not know '--per_host'; perhaps --per-host.",
     "report good.crawl --jsn": "'crawl report' does not know '--jsn'; perhaps --json.",
     "urls.txt --out": f"--out: expected one argument{RUN}",
     "urls.txt --procs 0": "procs is 0, but must be at least 1 and finite.",

@@ -34,6 +34,7 @@ IDENTITY: dict[str, Any] = {
     "max_body": 100,
     "header": (("Accept", "text/html"), ("X-Api-Key", "s3cret")),
     "method": "GET",
+    "proxy": "http://u:s3cret@proxy.test:3128",
 }
 
 
@@ -782,13 +783,21 @@ class TestIdentity:
     def test_an_identity_comes_back_with_its_secrets(self) -> None:
         """Public values are known, secrets are taken from what is given again, under whatever case of their name."""
         sealed = seal(IDENTITY, b"k" * 16)
-        identity = unseal(sealed, (("x-api-key", "s3cret"),), Path("out"))
-        more = unseal(sealed, (("X-Api-Key", "s3cret"), ("Accept", "*/*"), ("Via", "x")), Path("out"))
+        identity = unseal(sealed, (("x-api-key", "s3cret"),), IDENTITY["proxy"], Path("out"))
+        more = unseal(
+            sealed, (("X-Api-Key", "s3cret"), ("Accept", "*/*"), ("Via", "x")), "http://p.test:1", Path("out")
+        )
 
         assert IDENTITY == identity
-        assert {**IDENTITY, "header": (("Accept", "*/*"), ("X-Api-Key", "s3cret"), ("Via", "x"))} == more
+        assert {
+            **IDENTITY,
+            "header": (("Accept", "*/*"), ("X-Api-Key", "s3cret"), ("Via", "x")),
+            "proxy": "http://p.test:1",
+        } == more
         with pytest.raises(FolderError, match=r"out was crawled with a header field X-Api-Key.*give it again with --h"):
-            unseal(sealed, (("Accept", "text/html"),), Path("out"))
+            unseal(sealed, (("Accept", "text/html"),), IDENTITY["proxy"], Path("out"))
+        with pytest.raises(FolderError, match=r"out was crawled through a proxy.*give it again with --proxy URL"):
+            unseal(sealed, (("X-Api-Key", "s3cret"),), None, Path("out"))
 
     @given(st.text(min_size=1), st.text(min_size=1))
     def test_a_seal_tells_secrets_apart(self, one: str, other: str) -> None:

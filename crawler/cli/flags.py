@@ -21,12 +21,13 @@ _METAVARS = {
     "accept_type": "TYPES",
     "method": "METHOD",
     "resolver": "HOST:PORT",
+    "proxy": "URL",
 }
 _GROUPS = {
     "how fast": ("procs", "conc", "engine", "chunk_size", "resolver"),
     "how politely": ("per_host", "per_address", "delay", "robots", "user_agent"),
     "how long, how much": ("max_time", "connect_timeout", "min_speed", "max_body", "max_redirects", "retries"),
-    "what to send": ("method", "header"),
+    "what to send": ("method", "header", "proxy"),
     "what to accept": ("allow_private", "allow_net", "insecure", "accept_type"),
     "what to record": ("keep_duplicates", "no_bodies"),
 }

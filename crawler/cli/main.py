@@ -50,8 +50,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     args, unknown = parser.parse_known_args(_with_command(arguments))
     if unknown:
         flags = _flags(parser, args.command)
-        hint = _suggestion(unknown[0].partition("=")[0], flags) or f"see 'crawl {args.command} --help'"
-        raise UsageError(f"'crawl {args.command}' does not know {unknown[0]!r}; {hint}.")
+        word = unknown[0].partition("=")[0]  # what follows may be a secret
+        hint = _suggestion(word, flags) or f"see 'crawl {args.command} --help'"
+        raise UsageError(f"'crawl {args.command}' does not know {word!r}; {hint}.")
     return args
 
 

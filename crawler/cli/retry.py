@@ -21,7 +21,7 @@ Example: crawl retry pages.crawl --error dns,timeout --status 5xx
 
 Fetch entries again that --error or --status names, or all that failed, as they were fetched before. The old record of
 each stands until the new one is there; attempts are counted on. The same command again goes on where it stood.
-A --header whose value is secret is not kept in the folder: give it again.
+A --header whose value is secret is not kept in the folder, nor is a --proxy: give them again.
 """
 _CLASSES = [name for name in get_args(ErrorClass) if name != "invalid_url"]
 
@@ -43,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         parser.add_argument(flag, default=[], action="extend", type=kind, metavar=metavar, help=text)
     watched.add_arguments(parser)
     tuning = {field.name for field in dataclasses.fields(CrawlConfig) if field.metadata["kind"] == "tuning"}
-    add_flags(parser, {*tuning, "header"})
+    add_flags(parser, {*tuning, "header", "proxy"})
 
 
 def main(args: argparse.Namespace) -> int:

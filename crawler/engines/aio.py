@@ -43,10 +43,14 @@ from crawler.engines.http1 import (
     brief,
     broken_fault,
     connect_fault,
+    is_refusal,
     late_fault,
+    proxy_fault,
+    refusal,
     tls_context,
 )
 from crawler.exchange import IDEMPOTENT, Exchange, Failure, Reply, Timings
+from crawler.records import Headers
 from crawler.shortage import MEMORY, lacks_descriptors, plain, shortage
 
 NAME = "asyncio"
@@ -75,10 +79,13 @@ class _Trail:
     """What an exchange tells the connector's hooks, and what they find out for it.
 
     It holds neither request nor body: a connection keeps the context that it was opened in for all its life.
+    `proxied` is whether the peer is a proxy, `tunnelled` whether that has made a tunnel.
     """
 
     addresses: tuple[str, ...]
     connect_s: float
+    proxied: bool
+    tunnelled: bool = False
     fresh: bool = False
     sent: bool = False
     ip: str | None = None
@@ -112,7 +119,7 @@ class AioEngine:
 
     async def exchange(self, exchange: Exchange) -> Reply | Failure:
         """Do one exchange. Cancelling it closes its connection."""
-        trail = _Trail(exchange.addresses, exchange.connect_s)
+        trail = _Trail(exchange.addresses, exchange.connect_s, exchange.proxy is not None)
         _TRAIL.set(trail)
         run = _Run(exchange, trail)
         try:
@@ -148,6 +155,8 @@ class _Run:
         response = await self._send(session)
         try:
             self._ttfb_ms = self._elapsed_ms()
+            if is_refusal(self._exchange, response.status):
+                raise aiohttp.ClientHttpProxyError(response.request_info, (), status=response.status)  # noqa: TRY301
             if response.status == 101:
                 raise HttpProcessingError(message="101 although no other protocol was asked for")  # noqa: TRY301
             if self._take_head(response) is Verdict.GO and await self._take_body(response):
@@ -170,13 +179,17 @@ class _Run:
     async def _request(self, session: aiohttp.ClientSession) -> _Response:
         authority, target = authority_and_target(self._exchange.url)
         scheme = self._exchange.url.partition(":")[0]
+        proxy, to_proxy = self._exchange.proxy, _credentials(self._exchange)
         response = await session.request(
             self._exchange.method,
             # The query goes as a part of the path: yarl would drop an empty one.
             URL.build(scheme=scheme, authority=authority, path=target, encoded=True),
-            headers=(("Host", authority), *self._exchange.headers),
+            # aiohttp sends a proxy's fields to it only with CONNECT.
+            headers=(("Host", authority), *(to_proxy if scheme == "http" else ()), *self._exchange.headers),
             data=self._exchange.content or None,
             allow_redirects=False,
+            proxy=None if proxy is None else URL.build(scheme="http", authority=proxy.netloc),
+            proxy_headers=dict(to_proxy),
         )
         return cast(_Response, response)
 
@@ -226,6 +239,13 @@ class _Run:
         return Failure(error_class, brief(message), self._trail.sent, self._trail.ip, self.timings())
 
     def _fault(self, error: Exception) -> Fault:
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            return refusal(error.status)
+        trail = self._trail
+        at_proxy = trail.proxied and trail.fresh and not (trail.tunnelled or trail.sent)
+        return proxy_fault(self._plain_fault(error)) if at_proxy else self._plain_fault(error)
+
+    def _plain_fault(self, error: Exception) -> Fault:
         if isinstance(error, aiohttp.ClientConnectorError):
             return connect_fault(self._trail.lacking or error.os_error, tls=self._exchange.url.startswith("https:"))
         if isinstance(error, aiohttp.ConnectionTimeoutError):
@@ -258,7 +278,7 @@ class _Response(aiohttp.ClientResponse):
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         trail = _TRAIL.get()
         trail.sent = True
-        if connection.transport is not None:
+        if connection.transport is not None and not trail.proxied:
             trail.ip = connection.transport.get_extra_info("peername")[0]
         return await super().start(connection)
 
@@ -321,6 +341,11 @@ class _Connector(aiohttp.TCPConnector):
             protocol = await super()._create_connection(*args)
         trail.connect_ms = (time.monotonic() - started) * 1000
         return protocol
+
+    async def _start_tls_connection(self, *args: Any, **kwargs: Any) -> Any:
+        """The proxy has made its tunnel: what fails from here on is not its doing."""
+        _TRAIL.get().tunnelled = True
+        return await super()._start_tls_connection(*args, **kwargs)
 
     def forget_idle(self) -> None:
         """Close the idle connections of the hosts that were left first, beyond the number that is kept.
@@ -392,6 +417,13 @@ class _Socket(socket.socket):
 def _note(error: OSError) -> None:
     if shortage(error) is not None:
         _TRAIL.get().lacking = OSError(error.errno, error.strerror)  # without the frames that raised it
+
+
+def _credentials(exchange: Exchange) -> Headers:
+    """The fields that are for the proxy alone."""
+    if exchange.proxy is None or exchange.proxy.authorization is None:
+        return ()
+    return (("Proxy-Authorization", exchange.proxy.authorization),)
 
 
 def _text(data: bytes) -> str:

@@ -19,9 +19,12 @@ from crawler.engines.http1 import (
     brief,
     broken_fault,
     connect_fault,
+    is_refusal,
+    proxy_fault,
+    refusal,
     tls_context,
 )
-from crawler.engines.pinned import CURRENT, Line, PinnedAdapter
+from crawler.engines.pinned import CURRENT, Line, PinnedAdapter, ProxyRefusedError
 from crawler.engines.watchdog import Watchdog
 from crawler.exchange import IDEMPOTENT, Exchange, Failure, Reply
 from crawler.shortage import MEMORY, lacks_descriptors
@@ -112,6 +115,8 @@ def _take(line: Line, response: requests.Response) -> None:
     """Push the head and the body, to the end or until the body wants no more."""
     body, head = line.exchange.body, line.head
     assert head is not None
+    if is_refusal(line.exchange, head.status):
+        raise ProxyRefusedError(head.status)
     line.ttfb_ms = line.elapsed_ms()
     if body.head(head.status, head.reason, f"{head.version / 10:.1f}", head.fields) is Verdict.STOP:
         return
@@ -137,6 +142,13 @@ def _failure(line: Line, error: Exception) -> Failure:
 
 def _fault(line: Line, error: Exception) -> Fault:
     cause = _native(error)
+    if isinstance(cause, ProxyRefusedError):
+        return refusal(cause.status)
+    at_proxy = line.exchange.proxy is not None and line.phase == "connect"
+    return proxy_fault(_plain_fault(line, cause)) if at_proxy else _plain_fault(line, cause)
+
+
+def _plain_fault(line: Line, cause: BaseException) -> Fault:
     if line.leash.fault is not None:
         return line.leash.fault
     if isinstance(cause, MemoryError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import http
 import os
 import ssl
 
@@ -84,6 +85,23 @@ def late_fault(exchange: Exchange, *, stalled: bool) -> Fault:
     if stalled:
         return "too_slow", "the body came too slowly"
     return "timeout", f"no whole answer within {exchange.time_s:.3g} s"
+
+
+def proxy_fault(fault: Fault) -> Fault:
+    """What went wrong before the proxy had passed anything on: its own fault, or this machine's."""
+    error_class, message = fault
+    return fault if error_class == "local" else ("proxy", f"the proxy: {message}")
+
+
+def refusal(status: int) -> Fault:
+    """A proxy's answer that says no. Its reason phrase is left out: it may repeat what we sent."""
+    phrase = http.HTTPStatus(status).phrase if status in set(http.HTTPStatus) else ""
+    return "proxy", f"the proxy refused: {status} {phrase}".rstrip()
+
+
+def is_refusal(exchange: Exchange, status: int) -> bool:
+    """Whether an answer to the request itself is the proxy's: 407 (RFC 9110 §15.5.8), outside of a tunnel."""
+    return status == 407 and exchange.proxy is not None and exchange.url.startswith("http:")
 
 
 def _reason(error: ssl.SSLError) -> str:

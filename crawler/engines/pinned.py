@@ -25,9 +25,11 @@ from crawler import descriptors
 from crawler.engines.http1 import LINE_BYTES, MOST_INTERIM, TOO_MANY_INTERIM, authority_and_target, late_fault
 from crawler.engines.watchdog import Leash, Watchdog
 from crawler.exchange import Exchange, Timings
+from crawler.proxy import Proxy
 from crawler.records import Headers
 from crawler.shortage import plain, shortage
 
+_HTTPS_PORT = 443
 _FIELD_LINE = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:|[ \t])[^\0\r\n]*\r?\n|\r?\n")
 _MOST_TRAILERS = 100  # as many as http.client takes fields in a head
 _LINE_ENDS = {ord("\r"): None, ord("\n"): None}
@@ -37,8 +39,8 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 class Line:
     """What one exchange tells its connection, and what that finds out for it.
 
-    `phase` is `connect`, `tls` or `sent`; `head` the final one, once it came; `make_room` is called before a connection
-    is made.
+    `phase` is `connect` (until a proxy's tunnel stands, where one is needed), `tls` or `sent`; `head` the final one,
+    once it came; `make_room` is called before a connection is made.
     """
 
     def __init__(self, exchange: Exchange, watchdog: Watchdog, make_room: Callable[[], None]) -> None:
@@ -85,6 +87,14 @@ class MalformedError(http.client.HTTPException):
     """The answer breaks the grammar or the framing rules of RFC 9112."""
 
 
+class ProxyRefusedError(http.client.HTTPException):
+    """The proxy answered with a `status` that says no."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
 class _HeadReader:
     """The lines of a response's heads; a line that the end cuts off is none."""
 
@@ -116,6 +126,14 @@ class _Response(http.client.HTTPResponse):
     """The header fields, in the order of the wire."""
 
     def begin(self) -> None:
+        """Read the final head, and judge it."""
+        self.read_head()
+        self._check_framing()
+        # Noted here: urllib3 joins folded lines its own way (RFC 9112 §5.2 leaves it open; this is llhttp's).
+        self.fields = tuple((name, value.translate(_LINE_ENDS).strip(" \t")) for name, value in self.headers.items())
+        CURRENT.line.head = self
+
+    def read_head(self) -> None:
         """Read the final head; interim ones (RFC 9110 §15.2) are skipped."""
         source = self.fp
         self.fp = cast(Any, _HeadReader(source))
@@ -127,10 +145,6 @@ class _Response(http.client.HTTPResponse):
         finally:
             if self.fp is not None:
                 self.fp = source
-        self._check_framing()
-        # Noted here: urllib3 joins folded lines its own way (RFC 9112 §5.2 leaves it open; this is llhttp's).
-        self.fields = tuple((name, value.translate(_LINE_ENDS).strip(" \t")) for name, value in self.headers.items())
-        CURRENT.line.head = self
 
     def _check_framing(self) -> None:
         """Raise MalformedError where it is not one of RFC 9112 §6.3."""
@@ -165,25 +179,34 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Connection(HTTPConnection):
-    """A connection to one of the current exchange's addresses; Host, SNI and certificate follow the URL."""
+    """A connection to one of the current exchange's addresses; Host, SNI and certificate follow the URL.
+
+    Through a proxy it is one to the proxy, and urllib3 does not know: it would send and read what it likes.
+    """
 
     response_class = _Response
 
     peer: str | None = None
+    _forwarded = True
+    """Whether a proxy reads the request, rather than passing on a tunnel's bytes."""
 
     def _new_conn(self) -> socket.socket:
         line = CURRENT.line
+        proxy = line.exchange.proxy
         line.fresh, line.phase = True, "connect"
         line.make_room()
         started = time.monotonic()
-        sock, self.peer = _connected(line, self.port)
-        line.connect_ms = (time.monotonic() - started) * 1000
-        line.ip, line.phase = self.peer, "tls"
+        sock, address = _connected(line, self.port if proxy is None else proxy.port)
         try:
             line.watchdog.hold(line.leash, sock)
-        except OSError:
+            if proxy is not None and not self._forwarded:
+                _make_tunnel(sock, proxy, authority_and_target(line.exchange.url)[0], self.port)
+        except BaseException:
             sock.close()
             raise
+        line.connect_ms = (time.monotonic() - started) * 1000
+        line.ip = self.peer = address if proxy is None else None
+        line.phase = "tls"
         return sock
 
     def putrequest(self, method: str, *_url: Any, skip_host: bool = False, **_more: Any) -> None:
@@ -194,11 +217,16 @@ class _Connection(HTTPConnection):
             line.watchdog.hold(line.leash, self.sock)
         line.phase = "sent"
         line.watchdog.allow(line.leash, line.deadline, late_fault(line.exchange, stalled=False))
-        _, target = authority_and_target(line.exchange.url)
+        proxy, url = line.exchange.proxy if self._forwarded else None, line.exchange.url
+        target = authority_and_target(url)[1] if proxy is None else url
         super().putrequest(method, target, skip_host=skip_host, skip_accept_encoding=True)
+        if proxy is not None and proxy.authorization is not None:
+            self.putheader("Proxy-Authorization", proxy.authorization)
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
+    _forwarded = False
+
     def connect(self) -> None:
         started = time.monotonic()
         super().connect()
@@ -256,6 +284,22 @@ class PinnedAdapter(HTTPAdapter):
 
     def cert_verify(self, *args: Any, **kwargs: Any) -> None:
         """Leave the context as it is: requests would load its own roots anew for each connection."""
+
+
+def _make_tunnel(sock: socket.socket, proxy: Proxy, authority: str, port: int) -> None:
+    """Have the proxy connect to a URL's authority and pass bytes on from then on (RFC 9110 §9.3.6)."""
+    place = f"{authority}:{port}" if port == _HTTPS_PORT else authority  # a normalised URL leaves that one out
+    lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
+    if proxy.authorization is not None:
+        lines.append(f"Proxy-Authorization: {proxy.authorization}")
+    sock.sendall("".join(f"{line}\r\n" for line in (*lines, "")).encode("ascii"))
+    answer = _Response(sock, method="CONNECT")
+    try:
+        answer.read_head()
+    finally:
+        answer.close()
+    if answer.status != 200:  # any 2xx would do by the RFC; aiohttp takes this one alone, so that is the rule here
+        raise ProxyRefusedError(answer.status)
 
 
 def _connected(line: Line, port: int) -> tuple[socket.socket, str]:

@@ -33,10 +33,11 @@ def seal(identity: Mapping[str, Any], key: bytes) -> dict[str, Any]:
     return sealed
 
 
-def unseal(sealed: Mapping[str, Any], header: Headers, folder: Path) -> dict[str, Any]:
-    """The identity of the crawl in `folder` as it was before it was sealed, its secrets taken from `header`.
+def unseal(sealed: Mapping[str, Any], header: Headers, proxy: str | None, folder: Path) -> dict[str, Any]:
+    """The identity of the crawl in `folder` as it was before it was sealed.
 
-    Whether they are the right ones only another seal can tell. Raises FolderError where one is missing.
+    Its secrets are taken from `header` and `proxy`. Whether they are the right ones only another seal can tell. Raises
+    FolderError where one is missing.
     """
     given = list(header)
     fields = []
@@ -50,7 +51,9 @@ def unseal(sealed: Mapping[str, Any], header: Headers, folder: Path) -> dict[str
                 f"give it again with --header '{name}: VALUE'."
             )
         fields.append((name, value if again is None else again[1]))
-    return {**sealed, "header": (*fields, *given)}
+    if sealed.get("proxy") and proxy is None:
+        raise FolderError(f"{folder} was crawled through a proxy, which is not kept; give it again with --proxy URL.")
+    return {**sealed, "header": (*fields, *given), "proxy": proxy}
 
 
 def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
