@@ -31,9 +31,9 @@ ENGINES = ("asyncio", "threads", "gevent")
 COLUMNS = ("outcome", "error_class", "truncated", "status")
 PUBLIC_DOOR: dict[str, Any] = {"allow_net": (f"{DOOR}/32",)}
 """The door stands for the public network; all else is as in any crawl."""
-BARE = {**PUBLIC_DOOR, "robots": False, "retries": 0, "max_body": 100_000}
-HASTY = {**BARE, "max_time": 10.0, "conc": 1}
-DRIPPING = {**BARE, "max_time": 1.0}
+BARE = {**PUBLIC_DOOR, "robots": False, "retries": 1, "max_body": 100_000}
+HASTY = {**BARE, "retries": 0, "max_time": 3.0, "conc": 1}
+DRIPPING = {**BARE, "retries": 0, "max_time": 1.0}
 
 _OTHERS = ("127.0.0.3", "10.0.0.1", "192.168.257", "172.16.0.1", "169.254.169.254", "0251.0376.0251.0376",
            "2852039166", "100.100.100.200", "168.63.129.16", "[fd00:ec2::254]", "[fe80::1]", "[fc00::1]",
