@@ -241,8 +241,10 @@ def test_a_worker_that_dies_while_it_is_written_to() -> None:
     assert [] == executor.events(30)
     dying.set()
     dead.wait()
-    (died,) = executor.events(30)
+    while not (events := executor.events(30)):
+        pass  # what it said before, and that its pipe has room, are no events
     executor.close()
+    (died,) = events
 
     assert isinstance(died, Died)
     assert 300 == len(died.others)
