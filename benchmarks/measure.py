@@ -45,7 +45,8 @@ class Measurement:
     def memory_mb_at(self, epoch_s: float) -> float:
         """The memory at a moment in seconds since the epoch: the sample that is nearest to it."""
         seconds = epoch_s - self.started_at
-        nearest = min(self.samples, key=lambda sample: abs(sample.seconds - seconds), default=Sample(0.0, 0.0))
+        found = [sample for sample in self.samples if sample.memory_mb]  # 0 is what a process has that is just ending
+        nearest = min(found, key=lambda sample: abs(sample.seconds - seconds), default=Sample(0.0, 0.0))
         return nearest.memory_mb
 
 
