@@ -14,7 +14,6 @@ import cProfile
 import functools
 import gc
 import io
-import itertools
 import multiprocessing
 import shutil
 import statistics
@@ -55,8 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def write_list(path: Path, count: int) -> None:
     """Write a list of so many pages of 1,000 sites, the sites in turn."""
     with path.open("w", encoding="ascii") as file:
-        sites = itertools.cycle(range(_SITES))
-        file.writelines(f"https://www.site-{site}.example/page/{n}\n" for n, site in zip(range(count), sites, strict=False))
+        file.writelines(f"https://www.site-{n % _SITES}.example/page/{n}\n" for n in range(count))
 
 
 def cost_a_page(folder: Path, args: argparse.Namespace, pace: float) -> float:
@@ -71,7 +69,8 @@ def cost_a_page(folder: Path, args: argparse.Namespace, pace: float) -> float:
 
 def _fresh(folder: Path, name: str, args: argparse.Namespace, pace: float) -> float:
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
-        return fresh.submit(crawl_cost, folder, name, args.procs, args.conc, pace).result()
+        cpu_s: float = fresh.submit(crawl_cost, folder, name, args.procs, args.conc, pace).result()
+    return cpu_s
 
 
 def crawl_cost(folder: Path, name: str, procs: int, conc: int, pace: float) -> float:

@@ -32,7 +32,10 @@ _MOST = 64
 @contextlib.contextmanager
 def stand_in(pace: float = 0.0) -> Iterator[None]:
     """For this block the workers of this process's crawls are such; each answers `pace` pages a second."""
-    with mock.patch.object(processes, "worker_module", lambda _: __name__), mock.patch.dict(os.environ, {_PACE: str(pace)}):
+    with (
+        mock.patch.object(processes, "worker_module", return_value=__name__),
+        mock.patch.dict(os.environ, {_PACE: str(pace)}),
+    ):
         yield
 
 

@@ -89,6 +89,8 @@ class Router:
 
 def _weight(state: FlowState) -> int:
     """Roughly the bytes that a state costs."""
+    if not (state.hops or state.headers or state.body or state.extra):  # nearly all are but a URL
+        return 400 + len(state.url) + len(state.target)
     size = 400 + len(state.url) + len(state.target) + len(state.body) + _fields(state.headers)
     if state.extra is not None:
         size += len(msgspec.msgpack.encode(state.extra))

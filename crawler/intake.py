@@ -29,7 +29,7 @@ class Intake:
         """The entries to fetch, and the results of those that end here: invalid, denied by scheme, duplicate."""
         states: list[FlowState] = []
         results: list[Result] = []
-        done = {entry.seq for entry in entries if self._is_done(entry.seq)}
+        done = {entry.seq for entry in entries if self._is_done(entry.seq)} if self._next_done else set[int]()
         for entry in entries:
             try:
                 states.append(self._state(entry))
@@ -79,6 +79,8 @@ class Intake:
 
 def _headers(request: Request, userinfo: str | None) -> Headers:
     """The request's own header fields; credentials in the URL become Basic authentication (RFC 7617)."""
+    if not request.headers and userinfo is None:
+        return ()
     headers = tuple(request.headers.items())
     try:
         for name, value in headers:

@@ -128,12 +128,12 @@ class Pipeline:
 
     def _settle(self, event: ExecutorEvent) -> list[Result]:
         if isinstance(event, Settled):
-            self.in_hand -= 1
-            self.quarantine.cleared(event.worker, event.result.row.seq)
-            return [event.result]
+            self.in_hand -= len(event.results)
+            self.quarantine.cleared(event.worker, (result.row.seq for result in event.results))
+            return event.results
         if isinstance(event, Moved):
             self.in_hand -= 1
-            self.quarantine.cleared(event.worker, event.state.seq)
+            self.quarantine.cleared(event.worker, [event.state.seq])
             self.router.add(event.state, first=True)
         if isinstance(event, Refused):
             self._take_back(event.worker, (), event.states)

@@ -64,12 +64,13 @@ class Quarantine:
             self._alone[worker] = group[0].seq
         return group
 
-    def cleared(self, worker: int, seq: int) -> None:
-        """An entry is through, however it ended."""
+    def cleared(self, worker: int, seqs: Iterable[int]) -> None:
+        """Entries are through, however they ended."""
         if worker not in self._running:
             return
-        self._running[worker].discard(seq)
-        self._forget(seq)
+        for seq in seqs:
+            self._running[worker].discard(seq)
+            self._forget(seq)
         if not self._running[worker]:
             self._leave(worker)
 

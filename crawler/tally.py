@@ -71,17 +71,15 @@ class Tally:
 
     def add(self, results: Iterable[Result]) -> None:
         """Count results."""
-        for result in results:
-            row = result.row
-            self._recorded += 1
-            self.ok += row.ok
-            self._bytes += row.bytes_wire or 0
-            self._outcomes[row.outcome] += 1
-            if row.error_class is not None:
-                self.error_classes[row.error_class] += 1
-            if row.total_ms is not None:
-                self._timed += 1
-                self._total_ms += row.total_ms
+        rows = [result.row for result in results]
+        times = [row.total_ms for row in rows if row.total_ms is not None]
+        self._recorded += len(rows)
+        self.ok += sum(row.ok for row in rows)
+        self._bytes += sum(row.bytes_wire or 0 for row in rows)
+        self._outcomes.update(row.outcome for row in rows)
+        self.error_classes.update(row.error_class for row in rows if row.error_class is not None)
+        self._timed += len(times)
+        self._total_ms += sum(times)
 
     def read(self, pipeline: Pipeline) -> Reading:
         """The run as it stands."""

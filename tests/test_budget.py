@@ -215,7 +215,8 @@ def test_bodies_that_nobody_takes_yet(origin: Origin, engine: str, keep: Keep, t
         while (stats := origin.stats())["requests"] - before < COUNT or stats["in_flight"]:
             pass
         while len(digests) < COUNT:
-            settled = [event.result for event in executor.events(30) if isinstance(event, Settled)]
+            events = [event for event in executor.events(30) if isinstance(event, Settled)]
+            settled = [result for event in events for result in event.results]
             digests += [result.row.digest for result in settled]
             assert all(keep == "archive" or body == result.payload for result in settled)
         (pid,) = (line.child._process.pid for line in executor._lines.values())  # type: ignore[attr-defined]

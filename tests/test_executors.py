@@ -64,9 +64,14 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
 
 
 def collect(executor: PipeExecutor, count: int) -> list[ExecutorEvent]:
+    """Events of so many entries, each of one."""
     events: list[ExecutorEvent] = []
     while len(events) < count:
-        events += executor.events(30)
+        for event in executor.events(30):
+            if isinstance(event, Settled):
+                events += [Settled(event.worker, [result]) for result in event.results]
+            else:
+                events.append(event)
     return events
 
 
@@ -79,9 +84,10 @@ def test_every_entry_of_a_chunk_comes_back_once(make: Make, origin: Origin) -> N
     events = collect(executor, 10)
 
     assert {(w, w * 10 + n, n) for w in range(2) for n in range(5)} == {
-        (event.worker, event.result.row.seq, len(event.result.payload))
+        (event.worker, result.row.seq, len(result.payload))
         for event in events
         if isinstance(event, Settled)
+        for result in event.results
     }
 
 
@@ -119,7 +125,7 @@ def test_a_redirect_to_another_workers_host_comes_back(make: Make, origin: Origi
     executor.send(home_of(there, 5), Chunk(2, (moved.state,)))
     (settled,) = collect(executor, 1)
     assert isinstance(settled, Settled)
-    assert (target, 200) == (settled.result.row.final_url, settled.result.row.status)
+    assert [(target, 200)] == [(result.row.final_url, result.row.status) for result in settled.results]
 
 
 def test_a_chunk_larger_than_the_pipe_does_not_block(make: Make, origin: Origin) -> None:
@@ -128,7 +134,8 @@ def test_a_chunk_larger_than_the_pipe_does_not_block(make: Make, origin: Origin)
     states = tuple(state(origin.url("/bytes/1"), n, body=b"x" * 4096) for n in range(400))
     executor.send(0, Chunk(1, states))
 
-    assert set(range(400)) == {event.result.row.seq for event in collect(executor, 400) if isinstance(event, Settled)}
+    settled = [event for event in collect(executor, 400) if isinstance(event, Settled)]
+    assert set(range(400)) == {result.row.seq for event in settled for result in event.results}
 
 
 def test_wake_ends_a_wait(make: Make) -> None:
@@ -189,7 +196,7 @@ def test_a_place_whose_worker_died_is_used_again(origin: Origin) -> None:
     (settled,) = [event for event in collect(executor, 1) if isinstance(event, Settled)]
     executor.close()
 
-    assert b"*" * 7 == b"*" * len(settled.result.payload)
+    assert [7] == [len(result.payload) for result in settled.results]
 
 
 def test_workers_that_cannot_start_end_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class ScriptedExecutor:
         if state.seq in self.moved:
             return Moved(worker, self.moved.pop(state.seq))
         row = Row(state.seq, state.source, state.source_line, state.url, state.target, state.host, "fetched")
-        return Settled(worker, Result(row))
+        return Settled(worker, [Result(row)])
 
     def statuses(self) -> dict[int, Status]:
         return {}

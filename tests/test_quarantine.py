@@ -69,9 +69,9 @@ def test_a_worker_with_suspects_is_reserved() -> None:
 
     assert (True, False, 2) == (quarantine.holds(0), quarantine.holds(1), quarantine.waiting)
     assert [(1,), ()] == [tuple(entry.seq for entry in quarantine.next(0)) for _ in range(2)]
-    quarantine.cleared(0, 1)
+    quarantine.cleared(0, [1])
     assert [2] == [entry.seq for entry in quarantine.next(0)]
-    quarantine.cleared(0, 2)
+    quarantine.cleared(0, [2])
     assert (False, (), 0) == (quarantine.holds(0), quarantine.next(0), quarantine.waiting)
 
 
@@ -104,7 +104,7 @@ def test_many_suspects_are_few_groups(count: int) -> None:
     while group := quarantine.next(0):
         groups += 1
         for entry in group:
-            quarantine.cleared(0, entry.seq)
+            quarantine.cleared(0, [entry.seq])
 
     assert groups <= 4
     assert 0 == quarantine.waiting
@@ -153,7 +153,7 @@ class Storm:
         ended = flying[: 1 + self._dice(len(flying))]
         for entry in ended:
             del held[entry.seq]
-        return [Settled(worker, Result(row_of(entry, "fetched"))) for entry in ended]
+        return [Settled(worker, [Result(row_of(entry, "fetched")) for entry in ended])]
 
     def statuses(self) -> dict[int, Status]:
         return {}

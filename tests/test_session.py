@@ -43,7 +43,7 @@ def said(session: Session) -> list[Frame]:
 
 
 def chunk(*states: FlowState) -> Frame:
-    return next(FrameReader().feed(b"".join(frame(Kind.CHUNK, Chunk(1, states)))))
+    return FrameReader().feed(b"".join(frame(Kind.CHUNK, Chunk(1, states))))[0]
 
 
 END = Frame(Kind.END, b"", b"")

@@ -93,17 +93,6 @@ def test_a_parent_that_is_gone_before_hello() -> None:
     os.close(read_fd)
 
 
-def test_a_reader_may_stop_between_two_frames() -> None:
-    """Whoever stops reading, by an exception for example, leaves the reader whole: the next frames come."""
-    reader = FrameReader()
-    reading = reader.feed(b"".join(b"".join(frame(Kind.STATUS, number)) for number in range(3)))
-    first = next(reading)
-    reading.close()
-
-    assert frame(Kind.STATUS, 0)[0].endswith(first.head)
-    assert [b"\x01", b"\x02"] == [message.head for message in reader.feed(b"")]
-
-
 def test_a_page_of_more_than_a_gigabyte_may_come() -> None:
     """`--max-body 1G` is a setting that people make: what is announced for it is a frame like any other."""
     assert [] == read(struct.pack("<BII", Kind.RESULT, 10, (1 << 30) + 4096) + b"the beginning", [])

@@ -14,10 +14,10 @@ from crawler.records import Chunk, FlowState, Result, Status
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settled:
-    """A worker says how an entry ended."""
+    """A worker says how entries ended: as many as came at once."""
 
     worker: int
-    result: Result
+    results: list[Result]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -20,11 +20,15 @@ import msgspec
 
 from crawler.errors import WorkerError
 from crawler.executors.base import Died, ExecutorEvent, Moved, Refused, Settled
-from crawler.records import Chunk, FlowState, Status
+from crawler.records import Chunk, FlowState, Result, Status
 from crawler.wire import Frame, FrameReader, Kind, Settings, frame, read_result, read_state, read_status
 
 _READ_BYTES = 1 << 20
 _LISTEN_S = 1.0
+_GATHER_S = 0.005  # far less than the entries last that a worker has in reserve when it asks for more
+_GATHER_ENTRIES = 64  # fewer than that may be somebody who waits for each of them
+_RESULTS_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 18
 _REST_S = 0.1
 _REFUSED_REST_S = 1.0
 _END_S = 3.0  # idle workers say goodbye in milliseconds; busy ones that lost their pipes, too
@@ -97,6 +101,7 @@ class PipeExecutor:
         self._barren: dict[int, int] = {}
         self._refused: list[ExecutorEvent] = []
         self._listened_at = time.monotonic()
+        self._came_bytes = 0
         self._waking = threading.Lock()
         self._closed = False
 
@@ -124,7 +129,9 @@ class PipeExecutor:
 
     def events(self, timeout_s: float | None) -> list[ExecutorEvent]:
         """See `Executor.events`."""
+        self._gather(timeout_s)
         events, self._refused = self._refused, []
+        self._came_bytes = 0
         for key, mask in self._selector.select(0 if events else self._patience(timeout_s)):
             line: _Line | None = key.data
             if line is None:
@@ -184,6 +191,21 @@ class PipeExecutor:
         self._selector.close()
         os.close(self._wake_read)
 
+    def _gather(self, timeout_s: float | None) -> None:
+        """Let results pile up in the pipes for a moment: to be woken for each of them costs more than to read it.
+
+        Not where it may wait for nothing, where little is to come, where a chunk is not all sent, or where so much came
+        the last time that a pipe could fill.
+        """
+        if timeout_s == 0 or self._refused or self._came_bytes > _RESULTS_BYTES // 4:
+            return
+        lines = self._lines.values()
+        if sum(len(line.held) for line in lines) < _GATHER_ENTRIES or any(line.unsent for line in lines):
+            return
+        rest_s = min(_GATHER_S, timeout_s or _GATHER_S) - (time.monotonic() - self._listened_at)
+        if rest_s > 0:
+            time.sleep(rest_s)
+
     def _patience(self, timeout_s: float | None) -> float | None:
         """How long to wait for a word: where one is due, not so long that its absence goes unnoticed."""
         if not any(line.held for line in self._lines.values()):
@@ -204,7 +226,8 @@ class PipeExecutor:
 
     def _start(self, worker: int) -> _Line:
         child_read, write_fd, read_fd, child_write = _two_pipes()
-        _widen(read_fd)
+        _widen(read_fd, _RESULTS_BYTES)
+        _widen(write_fd, _CHUNK_BYTES)
         os.set_blocking(write_fd, False)
         try:
             child = self._start_child(worker, child_read, child_write)
@@ -257,17 +280,24 @@ class PipeExecutor:
             self._selector.unregister(line.read_fd)
             return [] if line.done else [self._lose(line)]
         line.silent_s = 0.0
-        return [event for message in line.frames.feed(data) if (event := self._heard(line, message)) is not None]
+        self._came_bytes += len(data)
+        results: list[Result] = []
+        events: list[ExecutorEvent] = []
+        for message in line.frames.feed(data):
+            if message.kind is Kind.RESULT:
+                results.append(read_result(message))
+            elif (moved := self._heard(line, message)) is not None:
+                events.append(moved)
+        if results:
+            self._let_go(line, [result.row.seq for result in results])
+            events.append(Settled(line.worker, results))
+        return events
 
-    def _heard(self, line: _Line, message: Frame) -> ExecutorEvent | None:
+    def _heard(self, line: _Line, message: Frame) -> Moved | None:
         match message.kind:
-            case Kind.RESULT:
-                result = read_result(message)
-                self._let_go(line, result.row.seq)
-                return Settled(line.worker, result)
             case Kind.MOVED:
                 state = read_state(message)
-                self._let_go(line, state.seq)
+                self._let_go(line, [state.seq])
                 return Moved(line.worker, state)
             case Kind.CREDIT:
                 line.credit += 1 if line.heard_credit else 0
@@ -281,8 +311,9 @@ class PipeExecutor:
                 raise WorkerError(f"Worker {line.worker} sent a frame that only a parent sends.")
         return None
 
-    def _let_go(self, line: _Line, seq: int) -> None:
-        line.held.pop(seq, None)
+    def _let_go(self, line: _Line, seqs: list[int]) -> None:
+        for seq in seqs:
+            line.held.pop(seq, None)
         line.fruitful = True
         self._barren.pop(line.worker, None)
 
@@ -329,10 +360,10 @@ def _two_pipes() -> tuple[int, int, int, int]:
         raise
 
 
-def _widen(descriptor: int) -> None:
-    """A pipe of 1 MB where the system allows it: fewer system calls a page."""
+def _widen(descriptor: int, size: int) -> None:
+    """A larger pipe where the system allows it: fewer system calls a page, and a chunk is sent at once."""
     try:
-        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, 1 << 20)
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, size)
     except (OSError, AttributeError):
         return
 
