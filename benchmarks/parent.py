@@ -60,7 +60,7 @@ def write_list(path: Path, count: int) -> None:
 def cost_a_page(folder: Path, args: argparse.Namespace, pace: float) -> float:
     """The median of the rounds, in µs."""
     between = args.pages - max(args.pages // _SHORT, 1)
-    found = []
+    found: list[float] = []
     for _ in range(args.rounds):
         long_s, short_s = (_fresh(folder, name, args, pace) for name in ("long", "short"))
         found.append((long_s - short_s) / between * 1e6)
@@ -69,8 +69,7 @@ def cost_a_page(folder: Path, args: argparse.Namespace, pace: float) -> float:
 
 def _fresh(folder: Path, name: str, args: argparse.Namespace, pace: float) -> float:
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
-        cpu_s: float = fresh.submit(crawl_cost, folder, name, args.procs, args.conc, pace).result()
-    return cpu_s
+        return float(fresh.submit(crawl_cost, folder, name, args.procs, args.conc, pace).result())
 
 
 def crawl_cost(folder: Path, name: str, procs: int, conc: int, pace: float) -> float:
