@@ -124,20 +124,18 @@ class Body:
         try:
             self._take(data)
         except OSError as error:
-            self.cut("disconnect")
-            self.problem = "local"
-            self.problem_text = f"no room for bodies in {self._budget.place} ({error.strerror})"
+            self._lack(error)
         return Verdict.STOP if self._ended else Verdict.GO
 
     def end(self) -> None:
         """The message came to its end: check that its coded data did, too."""
-        self._ended = True
+        self._finish()
         if self._decoder is not None and self.truncated is None and not self._decoder.complete:
             self._blame("it ends before its end marker")
 
     def cut(self, why: Truncated) -> None:
         """The rest will not come."""
-        self._ended = True
+        self._finish()
         self.truncated = self.truncated or why
 
     def stalls_at(self, now: float) -> float:
@@ -211,10 +209,19 @@ class Body:
         if len(data) > room:
             data, self.truncated = data[:room], "length"
         if self._decoder is not None:
-            self._decode(data)
+            self._decode(self._decoder, data, last=self.truncated is not None)
             data = data[: self._limit - self.bytes_wire]
         self._payload.add(data)
         self._ended = self.truncated is not None and self.bytes_wire == self._limit
+
+    def _finish(self) -> None:
+        """No more will come: decode what has waited for more."""
+        self._ended = True
+        try:
+            if self._decoder is not None:
+                self._decode(self._decoder, b"", last=True)
+        except (MemoryError, OSError) as error:
+            self._lack(error)
 
     def _expect(self, codings: list[str]) -> None:
         """Get ready to decode; with a coding that is unknown (`utf-8`, `none`, …) the payload is the body."""
@@ -225,24 +232,20 @@ class Body:
             self._decoded = _Form(self._budget if self._keep_decoded else None)
             self._decoder = Decoder(codings, self._limit)
 
-    def _decode(self, data: bytes) -> None:
-        """Decode the payload's next piece, in slices that begin at multiples of 64 KB of the payload."""
-        at = 0
-        while self._decoder is not None and at < len(data):
-            end = at + SLICE_BYTES - (self.bytes_wire + at) % SLICE_BYTES
-            try:
-                for piece in self._decoder.decode(data[at:end]):
-                    self._decoded.add(piece)
-            except CodingError as error:
-                self._lose(str(error))
-            else:
-                self._check_full(self._decoder, self.bytes_wire + end)
-            at = end
+    def _decode(self, decoder: Decoder, data: bytes, *, last: bool) -> None:
+        """Decode the payload's next piece. Raises OSError."""
+        try:
+            for piece in decoder.decode(data, last=last):
+                self._decoded.add(piece)
+        except CodingError as error:
+            self._lose(str(error))
+        else:
+            self._check_full(decoder)
 
-    def _check_full(self, decoder: Decoder, slice_end: int) -> None:
+    def _check_full(self, decoder: Decoder) -> None:
         if decoder.full:
             self.truncated = "length"
-            self._limit = min(self._limit, slice_end)
+            self._limit = min(self._limit, math.ceil(decoder.taken / SLICE_BYTES) * SLICE_BYTES)
             self._decoder = None
 
     def _lose(self, why: str) -> None:
@@ -257,3 +260,10 @@ class Body:
             "decode",
             f"The body is not what its coding {coding[:80]!r} says: {why}.",
         )
+
+    def _lack(self, error: MemoryError | OSError) -> None:
+        """There is no room for what comes."""
+        self._ended, self._decoder = True, None
+        self.truncated = self.truncated or "disconnect"
+        why = error.strerror if isinstance(error, OSError) else "not enough memory"
+        self.problem, self.problem_text = "local", f"no room for bodies in {self._budget.place} ({why})"

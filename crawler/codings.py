@@ -17,6 +17,8 @@ from isal import igzip_lib
 SLICE_BYTES = 64 * 1024
 """What a decompressor gives in one call at most."""
 
+_INPUT_BYTES = 8 * 1024  # what the first decompressor is given in one call; less costs time, more is memory
+
 # Streams that may follow each other in one coding: empty ones cost time and never reach the cap.
 _MOST_STREAMS = 4096
 # Gives one block of output, 32 KB: brotli goes by whole blocks, each larger than the one before.
@@ -173,10 +175,16 @@ class Decoder:
     """All codings of one message: `codings` in the order in which they were applied, each one of `CODINGS`.
 
     No coding gives more than `max_bytes`; where one would, its output is cut there and `full` is set.
+
+    What comes is decoded in slices that are counted from its beginning, and a rest waits for more: the libraries keep
+    back what they have where they meet damage in the same call, and so the outcome would hang on the pieces. `taken` is
+    how many bytes were decoded.
     """
 
     def __init__(self, codings: Sequence[str], max_bytes: int) -> None:
         self._layers = [_Layer(coding, max_bytes) for coding in reversed(codings)]
+        self._rest = b""
+        self.taken = 0
 
     @property
     def full(self) -> bool:
@@ -188,10 +196,21 @@ class Decoder:
         """Whether every coding has come to its end marker, or has not begun."""
         return all(layer.complete for layer in self._layers)
 
-    def decode(self, data: bytes) -> Iterator[bytes]:
-        """The decoded bytes that `data` brings, in slices of `SLICE_BYTES` at most; raises CodingError."""
+    def decode(self, data: bytes, *, last: bool = False) -> Iterator[bytes]:
+        """The decoded bytes that `data` brings, in slices of `SLICE_BYTES` at most; raises CodingError.
+
+        `last` says that no more will come, so that nothing waits.
+        """
+        data = self._rest + data
+        whole = len(data) if last else len(data) - len(data) % _INPUT_BYTES
+        self._rest = data[whole:]
         try:
-            yield from self._through(0, data)
+            for at in range(0, whole, _INPUT_BYTES):
+                end = min(at + _INPUT_BYTES, whole)
+                self.taken += end - at
+                yield from self._through(0, data[at:end])
+                if self.full:
+                    return
         except _ERRORS as error:
             raise CodingError(str(error)) from error
 

@@ -61,6 +61,11 @@ def encoded(data: bytes, codings: list[str]) -> bytes:
     return data
 
 
+def damaged(wire: bytes, at: int, damage: bytes, drop: int) -> bytes:
+    at %= len(wire) + 1
+    return wire[:at] + damage + wire[at + drop :]
+
+
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
     at = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     return [data[start:end] for start, end in itertools.pairwise(at)]
@@ -139,16 +144,56 @@ def test_split_does_not_matter_for_damage(
     data: tuple[bytes, int], codings: list[str], cuts: list[int], at: int, damage: bytes, drop: int
 ) -> None:
     """The same where the coded data is damaged, cut short or followed by garbage; the payload stays whole."""
-    page, coding = data[0] * data[1], ", ".join(codings)
-    wire = encoded(page, codings)
-    at %= len(wire) + 1
-    wire = wire[:at] + damage + wire[at + drop :]
+    coding, wire = ", ".join(codings), damaged(encoded(data[0] * data[1], codings), at, damage, drop)
     whole = pushed(body_of(coding, max_bytes=2**21), [wire])
-    pieces = pushed(body_of(coding, max_bytes=2**21), split(wire, cuts))
-    # Where several codings are damaged, either may be the one that notices and says so.
-    whole.problem_text = pieces.problem_text = ""
-    assert seen(whole) == seen(pieces)
+    assert seen(whole) == seen(pushed(body_of(coding, max_bytes=2**21), split(wire, cuts)))
     assert (wire, sha1(wire), None) == (whole.payload, whole.digest, whole.truncated)
+
+
+@settings(deadline=None)
+@given(
+    data=DATA,
+    codings=CODINGS,
+    cuts=CUTS,
+    at=st.integers(0, 2**32),
+    damage=st.binary(max_size=9),
+    drop=st.integers(0, 9),
+    cap=st.integers(1, 300_000),
+    near=st.integers(-2, 2),
+    ended=st.booleans(),
+)
+def test_split_does_not_matter_for_damage_at_the_cap(
+    data: tuple[bytes, int],
+    codings: list[str],
+    cuts: list[int],
+    at: int,
+    damage: bytes,
+    drop: int,
+    cap: int,
+    near: int,
+    ended: bool,
+) -> None:
+    """Whether damage is met first or a cap does not hang on the pieces either, nor where the connection breaks."""
+    page, coding = data[0] * data[1], ", ".join(codings)
+    wire = damaged(encoded(page, codings), at, damage, drop)
+    cap = cap if abs(near) == 2 else max(len(page) + near, 1)
+    one, many = (body_of(coding, max_bytes=cap) for _ in range(2))
+    for body, pieces in ((one, [wire]), (many, split(wire, cuts))):
+        stopped = any(body.feed(piece) is Verdict.STOP for piece in pieces)
+        if not stopped and ended:
+            body.end()
+        elif not stopped:
+            body.cut("disconnect")
+    assert seen(one) == seen(many)
+    assert max(len(one.payload), len(one.decoded)) <= cap
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 18])
+def test_damage_behind_more_than_the_cap(step: int) -> None:
+    """A stream of brotli that crosses the cap and is damaged in the bytes beside it is `decode` in all pieces."""
+    wire = b"[?B\x8fw\x02 \x1e\x0b\x04 \x1e\n\x04\xf2s\x1e\x00"
+    body = pushed(body_of("br"), [wire[at : at + step] for at in range(0, len(wire), step)])
+    assert ("decode", None, wire, b"") == (body.problem, body.truncated, body.payload, body.decoded)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
