@@ -2,15 +2,14 @@
 
 /etc/hosts comes first (as /etc/nsswitch.conf has it), then A and AAAA side by side, over TCP where the answer does not
 fit into a datagram. The servers, search domains and their rules are those of /etc/resolv.conf, resolv.conf(5), unless
-a server is named: that one is asked for the name as it stands. `localhost` never leaves this machine (RFC 6761 §6.3).
+a server is named: that one is asked for the name as it stands. Names that are none of the DNS (`SPECIAL`) never leave
+this machine, whoever the servers are.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import socket
-from collections.abc import Callable
 from typing import NamedTuple
 
 import pycares
@@ -24,6 +23,18 @@ NAMES_A_CHANNEL = 5_000
 
 _TRIES = 6
 """The first is given 0.25 s where answers were fast, each further one twice the time: 15.75 s in all."""
+
+SPECIAL = {
+    "localhost": "this machine is not called that",  # RFC 6761 §6.3
+    "invalid": "names in .invalid do not exist (RFC 6761)",  # §6.4
+    "local": "names in .local are for multicast DNS alone (RFC 6762)",  # §22.1
+    "onion": "names in .onion are for Tor alone (RFC 7686)",  # §2
+    "alt": "names in .alt are not in the DNS (RFC 9476)",  # §2
+}
+"""Top-level names that no server is to be asked for, and why there is no address where /etc/hosts has none.
+
+`test` and `example` (RFC 6761), `home.arpa` (RFC 8375 §4) and `internal` are the servers' to answer.
+"""
 
 _BUFFER_BYTES = 1 << 20
 _FINAL = {
@@ -59,35 +70,46 @@ class NameServers:
     """A lookup for a resolver, on one loop. `server` is `ADDRESS:PORT`; None means the system's."""
 
     def __init__(self, server: str | None = None, *, names_a_channel: int = NAMES_A_CHANNEL) -> None:
-        self._server = server
+        self._servers = None if server is None else [server]
         self._names_a_channel = names_a_channel
         self._channels: list[_Channel] = []  # the last one is asked, the others wait for their answers
+        self._inside: _Channel | None = None  # asks nobody
 
     async def __call__(self, host: str) -> Found:
         """The addresses of a host; raises NotFoundError, and MemoryError or OSError for what this machine lacks."""
+        reason = _never_asked(host)
+        if reason is not None:
+            return await self._look_inside(host.removesuffix("."), reason)
         if not self._channels or self._channels[-1].asked >= self._names_a_channel:
             self._take_fresh()
-        answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
-        self._channels[-1].ask(host, functools.partial(_settle, answer))
-        return await answer
+        return await self._channels[-1].ask(host)
 
     def close(self) -> None:
         """End what is under way; on the same loop."""
-        for channel in self._channels:
+        for channel in [*self._channels, *filter(None, [self._inside])]:
             channel.close()
         self._channels.clear()
+        self._inside = None
+
+    async def _look_inside(self, name: str, reason: str) -> Found:
+        """What /etc/hosts has of a special name; `localhost` and what is in it is loopback without that, too."""
+        self._inside = self._inside or _Channel([])
+        try:
+            return await self._inside.ask(name)
+        except NotFoundError as error:
+            raise NotFoundError(reason, final=True) from error
 
     def _take_fresh(self) -> None:
-        fresh = _Channel(self._server)
+        fresh = _Channel(self._servers)
         if self._channels:
             self._channels[-1].retire()
         self._channels = [*(channel for channel in self._channels if not channel.closed), fresh]
 
 
 class _Channel:
-    """A channel of c-ares, its sockets watched by the running loop."""
+    """A channel of c-ares, its sockets watched by the running loop; `servers` None are the system's."""
 
-    def __init__(self, server: str | None) -> None:
+    def __init__(self, servers: list[str] | None) -> None:
         self.asked = 0
         self._under_way = 0
         self._retired = self.closed = False
@@ -96,27 +118,30 @@ class _Channel:
         self._watched: set[int] = set()
         try:
             self._cares = pycares.Channel(
-                flags=_flags(server),
+                flags=_flags(servers),
                 tries=_TRIES,
-                servers=[server] if server is not None else None,
                 socket_receive_buffer_size=_BUFFER_BYTES,
                 sock_state_cb=self._watch,
             )
+            if servers is not None:
+                self._cares.servers = servers  # its argument takes none at all for the system's
         except pycares.AresError as error:
             raise OSError("the resolver could not be set up") from error
 
-    def ask(self, host: str, tell: Callable[[pycares.AddrInfoResult | None, int | None], None]) -> None:
-        """Look a name up, and tell what came of it."""
+    def ask(self, host: str) -> asyncio.Future[Found]:
+        """Look a name up; what comes of it is NotFoundError or MemoryError where there is nothing."""
+        answer: asyncio.Future[Found] = self._loop.create_future()
 
         def told(found: pycares.AddrInfoResult | None, error: int | None) -> None:
             self._under_way -= 1
-            tell(found, error)
+            _settle(answer, found, error)
 
         self.asked += 1
         self._under_way += 1
         self._cares.getaddrinfo(host, None, type=socket.SOCK_STREAM, callback=told)
         if self._timer is None:
             self._timer = self._loop.call_later(TICK_S, self._tick)
+        return answer
 
     def retire(self) -> None:
         """Close as soon as nothing is under way."""
@@ -160,14 +185,20 @@ class _Channel:
         (self._watched.add if readable or writable else self._watched.discard)(descriptor)
 
 
-def _flags(server: str | None) -> int:
+def _never_asked(host: str) -> str | None:
+    """Why no server is asked for a host; None where one is. A single label may be in one of the search domains."""
+    name = host.removesuffix(".")
+    return SPECIAL.get(name.rpartition(".")[2]) if "." in host or name == "localhost" else None
+
+
+def _flags(servers: list[str] | None) -> int:
     """How c-ares is to ask.
 
     It takes SERVFAIL and REFUSED for the server's own trouble and asks all of them again, six times without a pause:
     where there is one alone, its word is taken, and a later try is the flow's.
     """
-    named = pycares.ARES_FLAG_NOSEARCH if server is not None else 0
-    alone = pycares.ARES_FLAG_NOCHECKRESP if server is not None or _system_servers() == 1 else 0
+    named = pycares.ARES_FLAG_NOSEARCH if servers is not None else 0
+    alone = pycares.ARES_FLAG_NOCHECKRESP if servers is not None or _system_servers() == 1 else 0
     return int(pycares.ARES_FLAG_EDNS | named | alone)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import dns.rcode
+import pycares
 import pytest
 from conftest import Origin
 from names import (
@@ -27,7 +29,7 @@ from crawler.config import ENGINES, CrawlConfig
 from crawler.errors import ConfigError
 from crawler.exchange import Addresses, Failure
 from crawler.frontier import Frontier
-from crawler.nameservers import Found, NameServers, NotFoundError
+from crawler.nameservers import SPECIAL, Found, NameServers, NotFoundError
 from crawler.resolver import LOOKUPS, Resolver
 from crawler.throttle import Throttle
 
@@ -163,13 +165,62 @@ async def test_nonsense(server: NameServer, wire: bytes) -> None:
     assert ["the name server's answer makes no sense"] == await ask(server, "a.test")
 
 
-@pytest.mark.parametrize("host", ["localhost", "app.localhost"])
+LOCALHOSTS = ("localhost", "localhost.", "app.localhost", "app.localhost.", "a.b.localhost", "127.0.0.1.localhost.")
+
+
+@pytest.mark.parametrize("host", LOCALHOSTS)
 async def test_localhost(server: NameServer, host: str) -> None:
-    """It is this machine, and no server is asked for it (RFC 6761 §6.3)."""
+    """It is this machine, also with a dot at its end, and no server is asked for it (RFC 6761 §6.3)."""
     ((addresses, _),) = await ask(server, host)
 
     assert set(addresses) <= {"127.0.0.1", "::1"}
     assert [] == server.asked
+
+
+@pytest.mark.parametrize("host", LOCALHOSTS)
+def test_localhost_is_denied(host: str, server: NameServer, origin: Origin) -> None:
+    """A list that names this machine is refused at once, in all spellings of its name."""
+    before = origin.stats()["requests"]
+    (page,) = crawler.fetch([origin.url("/bytes/1", host)], procs=1, resolver=server.address)
+
+    assert ("denied", "blocked_address", 0) == (page.outcome, page.row.error_class, page.row.attempts)
+    assert ([], before) == (server.asked, origin.stats()["requests"])
+
+
+@pytest.mark.parametrize("top", [top for top in SPECIAL if top != "localhost"])
+async def test_special_names(server: NameServer, top: str) -> None:
+    """What is no name of the DNS has no address, and no server is asked for it; that is final."""
+    said = await ask(server, f"a.{top}", f"a.b.{top}.", f"{top}.")
+
+    assert [f"{SPECIAL[top]}!"] * 3 == said
+    assert [] == server.asked
+
+
+@pytest.mark.parametrize("host", ["a.test", "a.example", "a.home.arpa", "a.internal", "local", "a.local.test"])
+async def test_names_that_are_not_special(server: NameServer, host: str) -> None:
+    """Names that are the servers' to answer (RFC 6761 §6.2 and §6.5, RFC 8375 §4) are asked for as any other."""
+    server.zone[host] = holds(f"{host} 30 A 192.0.2.1")
+
+    assert [Found(("192.0.2.1",), 30)] == await ask(server, host)
+
+
+_ENV_HOSTS = 1 << 8  # ARES_AI_ENVHOSTS of ares.h
+
+
+class _OtherHosts(pycares.Channel):
+    """Reads the file that CARES_HOSTS names instead of /etc/hosts."""
+
+    def getaddrinfo(self, host: str, port: object, **rest: Any) -> None:  # type: ignore[override]
+        super().getaddrinfo(host, None, flags=_ENV_HOSTS, **rest)
+
+
+async def test_special_names_of_this_machine(server: NameServer, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    """What /etc/hosts knows needs no server, also under a special name."""
+    (tmp_path / "hosts").write_text("192.0.2.8 printer.local\n")
+    monkeypatch.setenv("CARES_HOSTS", str(tmp_path / "hosts"))
+    monkeypatch.setattr(pycares, "Channel", _OtherHosts)
+
+    assert [Found(("192.0.2.8",), 0)] * 2 == await ask(server, "printer.local", "printer.local.")
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".test", ".".join(["x" * 60] * 5)])

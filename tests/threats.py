@@ -38,7 +38,7 @@ DRIPPING = {**BARE, "retries": 0, "max_time": 1.0}
 _OTHERS = ("127.0.0.3", "10.0.0.1", "192.168.257", "172.16.0.1", "169.254.169.254", "0251.0376.0251.0376",
            "2852039166", "100.100.100.200", "168.63.129.16", "[fd00:ec2::254]", "[fe80::1]", "[fc00::1]",
            "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::]", "224.0.0.1",
-           "255.255.255.255", "[ff02::1]", "localhost", "a.localhost")  # fmt: skip
+           "255.255.255.255", "[ff02::1]", "localhost", "localhost.", "a.localhost", "a.localhost.")  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +111,7 @@ _NAMED = {
     "metadata.test": "A 169.254.169.254",
     "zero.test": "A 0.0.0.0",
 }
+_NAMELESS = ("printer.local", "printer.local.", "x.onion", "x.invalid.", "127.0.0.1..", "localhost..")
 NAMED = {**BARE, "resolver": "NAMES"}
 
 
@@ -133,6 +134,7 @@ CASES = [
         for host in ("[::1%25lo]", "256.0.0.1", "0x100000000", "1.2.3.4.5", "127.0.0.1%00", "127..1")
     ),
     *(Case("name that leads inside", "/echo", DENIED, NAMED, host=name) for name in _NAMED),
+    *(Case("name that is none of the DNS", "/echo", _failed("dns"), NAMED, host=name) for name in _NAMELESS),
     Case("name that leads inside, behind a redirect", _to("http://v4.test:PORT/echo"), DENIED, NAMED),
     Case("name of both kinds: public one used", "/echo", FINE, NAMED, host="mixed.test"),
     Case("name that changes before the connection", "/echo", FINE, NAMED, host="rebound.test"),

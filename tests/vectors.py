@@ -1,13 +1,15 @@
 """`python tests/vectors.py`: every way to write an address that is not public, through `urls.parse` and the rule.
 
-It prints how many were tried and how many got through, by kind; exit status 1 if any did. The table of special networks
-stands here once more, as the IANA registries have it (RFC 6890 and its updates), and is not the one that is tested.
+Names that are none of the DNS go through the DNS stage too, with a name server that hears what is asked. It prints how
+many were tried and how many got through, by kind; exit status 1 if any did. The table of special networks stands here
+once more, as the IANA registries have it (RFC 6890 and its updates), and is not the one that is tested.
 """
 
 # ruff: noqa: RUF001 - digits that look like others are the point
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import sys
 from collections.abc import Callable, Iterator
@@ -17,8 +19,11 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from names import running_name_server
+
 from crawler import urls
 from crawler.addresses import AddressRule
+from crawler.nameservers import NameServers, NotFoundError
 
 SPECIAL_4 = """
     0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24
@@ -44,6 +49,8 @@ LOOPBACK = [
     "[::FFFF:7F00:0001]", "[0:0:0:0:0:ffff:7f00:1]", "[::127.0.0.1]", "[::7f00:1]", "[64:ff9b::127.0.0.1]",
     "[64:ff9b::7f00:1]", "[64:ff9b:1::7f00:1]", "[2002:7f00:1::]", "[2002:7f00:1::1]", "[::ffff:0:127.0.0.1]",
     "[2001:0:7f00:1::f7f7:f7f7]", "[2001:0:808:808::80ff:fffe]", "[2a00:1450::5efe:127.0.0.1]",
+    "127.1.", "127.0.1.", "2130706433.", "017700000001.", "0x7f000001.", "0x7f.1.", "0177.0.0.01.", "0.", "0x0.",
+    "①②⑦.⓪.⓪.①.", "127.0.0.1。", "127.1｡", "127.0.0.1%2e", "127.0.0.1%E3%80%82", "0x7F。1。", "user:pw@127.0.0.1.",
 ]  # fmt: skip
 """Spellings of this machine, as in public lists of what has got through somewhere, and more of their kind."""
 
@@ -56,6 +63,26 @@ NO_HOST = [
     "example.test\x00@127.0.0.1",
 ]  # fmt: skip
 """What is no host by the standard: it must be refused as no URL, and never be looked up as a name."""
+
+THIS_MACHINE = "names of this machine"
+LOCALHOST = [
+    "localhost", "localhost.", "LOCALHOST", "LocalHost.", "ⓛⓞⓒⓐⓛⓗⓞⓢⓣ", "ｌｏｃａｌｈｏｓｔ．", "localhost。",
+    "localhost｡", "loc%61lhost", "%6c%6f%63%61%6c%68%6f%73%74%2e", "local\u00adhost", "local\u200bhost.", "𝐥𝐨𝐜𝐚𝐥𝐡𝐨𝐬𝐭",
+    "user@localhost.",
+    "a.localhost", "a.localhost.", "www.a.b.localhost.", "8.8.8.8.localhost", "127.0.0.1.localhost.", "a。localhost。",
+    "-.localhost", "*.localhost", "_.localhost.", "xn--a.localhost", ".localhost", "a..localhost",
+]  # fmt: skip
+"""Its names (RFC 6761 §6.3): loopback, and so refused, and no server is asked."""
+
+NO_NAME = "names that no server is asked for"
+UNASKED = [
+    "printer.local", "printer.local.", "PRINTER.LOCAL.", "a.b.local", "ｐｒｉｎｔｅｒ．ｌｏｃａｌ",
+    "printer。local。", "local.", "x.invalid", "x.invalid.", "X.%69nvalid", "invalid.", "x.onion", "x.onion.",
+    "www.x.onion", "ⓞnion.onion", "onion.", "x.alt", "x.alt.", "alt.",
+    "127.0.0.1..", "127.1..", "0x7f.1..", "0..", "1..", "localhost..", "a..local", "printer.local..", "..", "a..b",
+    "127.0.0.1%2e.", "127.0.0.1。。", f"{'x' * 64}.example", f"127.0.0.1.{'x.' * 130}example",
+]  # fmt: skip
+"""What is no name of the DNS, by its end (RFC 6761, 6762, 7686, 9476) or by its form (RFC 1035 §2.3.4)."""
 
 _PUBLIC_4 = IPv4Address("8.8.8.8")
 
@@ -118,6 +145,8 @@ def vectors() -> Iterator[tuple[str, str]]:
     """Kind and host of each."""
     yield from (("spellings of this machine", host) for host in LOOPBACK)
     yield from ((NOT_A_HOST, host) for host in NO_HOST)
+    yield from ((THIS_MACHINE, host) for host in LOCALHOST)
+    yield from ((NO_NAME, host) for host in UNASKED)
     for number in (number for network in SPECIAL_4 for number in _samples(network)):
         yield from (("IPv4, special", host) for host in _spellings_4(number))
         for kind, around in EMBEDDINGS.items():
@@ -134,13 +163,21 @@ def _samples_outside() -> Iterator[int]:
         yield from ((top << 120) + step for step in (1, 1 << 64, 1 << 100))
 
 
-def verdict(host: str) -> str:
-    """`refused` by the rule, `no URL`, or what would be connected to or looked up."""
+def host_of(text: str) -> str | None:
+    """The host of the URL that has this for a host; None where that is no URL."""
     try:
-        found = urls.parse(f"http://{host}/").host
+        return urls.parse(f"http://{text}/").host
     except urls.UrlError:
+        return None
+
+
+def verdict(host: str | None, looked_up: dict[str, str]) -> str:
+    """`refused` by the rule, `no URL`, or what became of a name."""
+    if host is None:
         return "no URL"
-    return "refused" if AddressRule().refuses(found) is not None and _is_literal(found) else f"through as {found}"
+    if host in looked_up:
+        return looked_up[host]
+    return "refused" if AddressRule().refuses(host) is not None else f"through as {host}"
 
 
 def _is_literal(host: str) -> bool:
@@ -148,10 +185,30 @@ def _is_literal(host: str) -> bool:
     return ":" in host or host.rpartition(".")[2].isdigit()
 
 
+async def _look_up(hosts: set[str]) -> dict[str, str]:
+    """What the DNS stage makes of each name, with a server that would hear of it and that knows none."""
+    with running_name_server() as server:
+        lookup, said = NameServers(server.address), dict[str, str]()
+        for host in hosts:
+            try:
+                found = await lookup(host)
+                inside = all(AddressRule().refuses(address) for address in found.addresses)
+                said[host] = "refused" if inside else f"through as {found.addresses}"
+            except NotFoundError:
+                said[host] = "no address"
+            if server.asked:
+                said[host] = f"asked for as {server.asked[0][0]}"
+                server.asked.clear()
+        lookup.close()
+    return said
+
+
 def through() -> list[tuple[str, str, str]]:
     """Kind, host and verdict of all that got through: those of which something else came than should."""
-    judged = [(kind, host, verdict(host)) for kind, host in vectors()]
-    return [each for each in judged if each[2] != ("no URL" if each[0] == NOT_A_HOST else "refused")]
+    hosts = {text: host_of(text) for _, text in vectors()}
+    looked_up = asyncio.run(_look_up({host for host in hosts.values() if host is not None and not _is_literal(host)}))
+    judged = [(kind, text, verdict(hosts[text], looked_up)) for kind, text in vectors()]
+    return [each for each in judged if each[2] != {NOT_A_HOST: "no URL", NO_NAME: "no address"}.get(each[0], "refused")]
 
 
 def main() -> int:
