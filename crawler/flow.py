@@ -148,9 +148,9 @@ def refused(state: FlowState, answer: Event, rules: FlowRules) -> Fate | None:
     return _fate(state, _Try(rules.utc(), answer))
 
 
-def given_up(state: FlowState, error: str, rules: FlowRules) -> Fate:
+def given_up(state: FlowState, failure: Failure, rules: FlowRules) -> Fate:
     """The fate of an entry whose host is down: nothing was sent for it, beyond what was tried before."""
-    return _fate(state, _Try(rules.utc(), Failure("host_down", error, sent=False)))
+    return _fate(state, _Try(rules.utc(), failure))
 
 
 def _try(state: FlowState, rules: FlowRules) -> Generator[Action, Event, _Try]:

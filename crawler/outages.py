@@ -17,7 +17,8 @@ Verdict = Literal["go", "kept", "refused"]
 ORIGINS = 20_000
 """How many origins are remembered; beyond, the one that failed first is forgotten, unless entries wait for it."""
 
-_FAILURES = 5  # in a row, of more than one entry: one page with many retries proves nothing
+_FAILURES = 30  # points in a row, of more than one entry: one page with many retries proves nothing
+_REFUSAL, _SILENCE = 6, 1  # points: a connection tells more than a page that takes its time
 _RESTS_S = (1.0, 2.0, 4.0, 8.0)
 _PATIENCE_S, _PATIENCE_TRIES = 20.0, 3  # a server that restarts loses nothing
 _AGAIN_S = 120.0  # how often one entry may try an origin that was given up; no less than a host may ask for
@@ -27,8 +28,8 @@ _AGAIN_S = 120.0  # how often one entry may try an origin that was given up; no 
 class _Outage(Generic[Item]):
     """One origin, after a failure and before its next answer.
 
-    `aside_since` is when it was set aside; since then `tries` were let go, of which `failed_tries` have failed, and the
-    next may go at `next_at`. `down` says that it was given up.
+    `failures` are points. `aside_since` is when it was set aside; since then `tries` were let go, of which
+    `failed_tries` have failed, and the next may go at `next_at`. `down` says that it was given up.
     """
 
     first: int
@@ -46,8 +47,9 @@ class _Outage(Generic[Item]):
 class Outages(Generic[Item]):
     """The origins whose connections failed last, and the items that wait for those that are set aside.
 
-    After 5 failures in a row an origin is set aside, and one item is let go after 1, 2, 4, 8, 8, … seconds. When 3 of
-    them and 20 seconds have brought nothing, it is down: items are refused, but for one in two minutes.
+    After 5 failures in a row, or 30 connections over which no answer came in time, an origin is set aside, and one item
+    is let go after 1, 2, 4, 8, 8, … seconds. When 3 of them and 20 seconds have brought nothing, it is down: items are
+    refused, but for one in two minutes.
     """
 
     def __init__(self, origins: int = ORIGINS) -> None:
@@ -78,14 +80,17 @@ class Outages(Generic[Item]):
         outage = self._outages.get(origin)
         return outage is not None and outage.aside_since is not None
 
-    def failed(self, origin: str, seq: int, began: float, reason: str, now: float, entries: int = 1) -> list[Item]:
+    def failed(
+        self, origin: str, seq: int, began: float, reason: str, now: float, *, entries: int = 1, silent: bool = False
+    ) -> list[Item]:
         """No connection for the entry `seq`, which `began` then; all that was kept, where that is given up now.
 
-        `entries` are as many as the one stands for: all of them need its robots.txt.
+        `entries` are as many as the one stands for: all of them need its robots.txt. `silent` says that there was a
+        connection, but no answer over it.
         """
         outage = self._outages.get(origin) or self._new(origin, seq)
         outage.reason = reason
-        outage.failures += entries
+        outage.failures += entries * (_SILENCE if silent else _REFUSAL)
         outage.several = outage.several or seq != outage.first or entries > 1
         if outage.aside_since is None:
             if outage.failures >= _FAILURES and outage.several:

@@ -12,8 +12,9 @@ from crawler.encoders import Encoder
 from crawler.exchange import Event, Exchange
 from crawler.flights import Flights
 from crawler.flow import Fate
-from crawler.frontier import Frontier, Turn
+from crawler.frontier import Frontier
 from crawler.records import FlowState, Status
+from crawler.turns import Turn
 from crawler.wire import Frame, Kind, frame, read_chunk, result_frame
 
 HELD_MOST = 50_000

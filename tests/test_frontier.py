@@ -9,9 +9,10 @@ from scripted import PUBLIC, World, answer, failure, state
 from crawler.config import CrawlConfig
 from crawler.exchange import Addresses, Exchange, Failure, Resolve
 from crawler.flow import Fate
-from crawler.frontier import Frontier, Known, Turn
+from crawler.frontier import Frontier, Known
 from crawler.records import FlowState
 from crawler.throttle import Throttle
+from crawler.turns import Turn
 
 
 def nothing_known(host: str) -> None:

@@ -11,9 +11,10 @@ from test_frontier import flying, make
 from crawler.config import CrawlConfig
 from crawler.exchange import Addresses, Exchange
 from crawler.flow import Fate
-from crawler.frontier import Frontier, Turn
+from crawler.frontier import Frontier
 from crawler.records import FlowState
 from crawler.throttle import Throttle
+from crawler.turns import Turn
 
 
 def ended(endings: list[Fate | FlowState]) -> dict[tuple[str, str | None, int], int]:
@@ -48,6 +49,31 @@ def test_a_dead_host_costs_few_tries_and_no_other_host_anything(per_host: int, r
     assert {"fetched"} == {ending.outcome for ending in endings[:2_000] if isinstance(ending, Fate)}
 
 
+def test_a_host_that_never_answers_is_given_up_too() -> None:
+    """It takes connections and says nothing on them: after thirty in a row and three tries it is given up."""
+    mute = {f"http://mute.com/{n}": [failure("timeout")] for n in range(2_000)}
+    live = {f"http://h{n % 100}.com/{n}": [answer()] for n in range(2_000)}
+    world = World(mute | live)
+    frontier = make(world, CrawlConfig(robots=False), in_hand=512)
+    frontier.add(state(url, seq) for seq, url in enumerate(mute | live, 1))
+    counts = ended(world.drain(frontier))
+
+    assert 2_000 == counts.pop(("fetched", None, 1))
+    assert 2_000 == sum(counts.values())
+    assert 1_950 <= counts["failed", "host_down", 0]
+    assert sum(exchange.host == "mute.com" for exchange in world.exchanges) <= 40
+
+
+def test_a_host_that_answers_now_and_then_is_not_given_up() -> None:
+    """Of four pages that are asked for only one comes in time: each of them is asked for all the same."""
+    pages = {f"http://slow.com/{n}": [failure("timeout") if n % 4 else answer()] for n in range(400)}
+    world = World(dict(pages))
+    frontier = make(world, CrawlConfig(robots=False, retries=0))
+    frontier.add(state(url, seq) for seq, url in enumerate(pages, 1))
+
+    assert {("fetched", None, 1): 100, ("failed", "timeout", 1): 300} == ended(world.drain(frontier))
+
+
 def test_a_host_that_is_back_has_lost_nothing() -> None:
     """It was away for fifteen seconds: whatever was tried meanwhile is tried again, and all is fetched."""
     world = World({f"http://a.com/{n}": [answer()] for n in range(500)})
@@ -58,7 +84,7 @@ def test_a_host_that_is_back_has_lost_nothing() -> None:
 
     assert {"fetched"} == {outcome for outcome, _, _ in ended(world.drain(frontier))}
     assert len(world.exchanges) <= 520
-    assert not frontier._outages
+    assert not frontier._reach._outages
 
 
 def test_another_port_of_a_dead_one_is_well() -> None:

@@ -15,7 +15,7 @@ FLOORS = [
     {
         "urls", "dedupe", "chunks", "politeness", "addresses", "flow", "body", "codings", "charset", "cookies",
         "answers", "exchange", "frontier", "intake", "warc", "encoders", "quarantine", "throttle", "pushback",
-        "outages", "machines", "robots", "permits",
+        "outages", "machines", "robots", "permits", "turns", "admission", "reach",
     },
     {"sources", "engines", "resolver", "nameservers", "wire", "store", "feed", "ordering", "page", "stats", "shortage"},
     {"flights", "sentinel", "session", "drivers", "worker", "greenworker", "executors"},

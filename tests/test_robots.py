@@ -23,11 +23,12 @@ import crawler
 from crawler.config import CrawlConfig
 from crawler.exchange import Addresses, Exchange, Failure, Resolve
 from crawler.flow import Fate
-from crawler.frontier import Frontier, Turn
+from crawler.frontier import Frontier
 from crawler.permits import FAILED_S, KNOWN_S, Permits
 from crawler.politeness import Politeness
 from crawler.robots import CRAWL_DELAY_MOST_S, LIMIT_BYTES, NO_RULES, Rules, parse, product_token
 from crawler.throttle import Throttle
+from crawler.turns import Turn
 
 ROBOTS = "http://a.com/robots.txt"
 SITE = "http://example.com"
@@ -619,7 +620,7 @@ class TestFrontier:
                 world.now = max(world.now, wake or 0.0)
 
         assert list(range(12)) == sorted(fate.state.seq for fate in held.finished if isinstance(fate, Fate))
-        assert (0, 0, {}) == (held.in_flight, held.ready, held._wanting)
+        assert (0, 0, {}) == (held.in_flight, held.ready, held._admission._wanting)
 
     def test_the_display_hears_how_many_wait(self) -> None:
         """All that hang on a robots.txt which is to be asked for again are named."""

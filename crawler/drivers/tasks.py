@@ -13,10 +13,11 @@ from typing import Any
 from crawler.config import CrawlConfig
 from crawler.engines.base import AsyncEngine
 from crawler.exchange import Exchange, Resolve
-from crawler.frontier import Known, Turn
+from crawler.frontier import Known
 from crawler.nameservers import NameServers
 from crawler.resolver import Resolver
 from crawler.session import BEAT_S, Session
+from crawler.turns import Turn
 from crawler.wire import FrameReader, Kind, frame
 
 _READ_BYTES = 1 << 18

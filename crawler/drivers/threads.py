@@ -15,10 +15,11 @@ from crawler.answers import Answer
 from crawler.config import CrawlConfig
 from crawler.engines.base import BlockingEngine
 from crawler.exchange import Event, Exchange, Resolve
-from crawler.frontier import Known, Turn
+from crawler.frontier import Known
 from crawler.nameservers import NameServers
 from crawler.resolver import BlockingResolver, Resolver
 from crawler.session import BEAT_S, Session
+from crawler.turns import Turn
 from crawler.wire import FrameReader, Kind, frame
 
 _READ_BYTES = 1 << 18
