@@ -1,8 +1,8 @@
 """What a flow asks of the outside world, and what it is told back: frozen, typed, free of I/O.
 
 A flow yields an action (`Resolve`, `Exchange`, `NeedRobots`, `Wait`) and is sent an event (`Addresses`, `Reply`,
-`Rules`, `Failure`, or None after a wait). Engines and the resolver turn one into the other and never raise for what a
-server did.
+`Rules`, `Detour`, `Failure`, or None after a wait). Engines and the resolver turn one into the other and never raise
+for what a server did.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import dataclasses
 
 from crawler.body import Body
 from crawler.proxy import Proxy
-from crawler.records import ErrorClass, Headers
+from crawler.records import Detour, ErrorClass, Headers
 from crawler.robots import Rules
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
@@ -35,7 +35,10 @@ class Addresses:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NeedRobots:
-    """What does the robots.txt of `origin` (`scheme://host[:port]`) say? Answered with its `Rules`, or a `Failure`."""
+    """What does the robots.txt of `origin` (`scheme://host[:port]`) say?
+
+    Answered with its `Rules`, or a `Failure`; or with a `Detour`, which takes the flow's entry to another worker.
+    """
 
     origin: str
     host: str
@@ -114,4 +117,4 @@ class Failure:
 
 
 Action = Resolve | Exchange | NeedRobots | Wait
-Event = Addresses | Reply | Rules | Failure | None
+Event = Addresses | Reply | Rules | Detour | Failure | None

@@ -35,7 +35,7 @@ from crawler.exchange import (
     Wait,
 )
 from crawler.proxy import Proxy, parse_proxy
-from crawler.records import ErrorClass, FlowState, Headers, Hop, Outcome
+from crawler.records import Detour, ErrorClass, FlowState, Headers, Hop, Outcome
 from crawler.robots import Rules
 
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -115,7 +115,10 @@ def fetch(state: FlowState, rules: FlowRules, allowed: str | None = None) -> Gen
         if rules.config.robots and state.target != allowed:
             origin = urls.origin(state.target)
             trusted = all(urls.origin(hop.url) == origin for hop in state.hops)
-            refusal = refused(state, (yield NeedRobots(origin, state.host, trusted)), rules)
+            answer = yield NeedRobots(origin, state.host, trusted)
+            if isinstance(answer, Detour):
+                return sent_on(state, answer)
+            refusal = refused(state, answer, rules)
             if refusal is not None:
                 return refusal
             allowed = state.target
@@ -135,6 +138,12 @@ def fetch(state: FlowState, rules: FlowRules, allowed: str | None = None) -> Gen
             return onward
         state = onward
     return state
+
+
+def sent_on(state: FlowState, detour: Detour) -> FlowState:
+    """The entry on its way to the worker where its robots.txt is to be asked for, or home again with what that said."""
+    host = detour.trail.host if detour.reply is None else urls.parse(state.target).host
+    return msgspec.structs.replace(state, detour=detour, host=host)
 
 
 def refused(state: FlowState, answer: Event, rules: FlowRules) -> Fate | None:

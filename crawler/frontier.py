@@ -20,13 +20,12 @@ from crawler.admission import Admission
 from crawler.exchange import Action, Addresses, Event, Exchange, Failure, NeedRobots, Resolve, Wait
 from crawler.flow import Fate, FlowRules, fetch, given_up
 from crawler.machines import Machines
-from crawler.permits import Answer
+from crawler.permits import Answer, trail_to
 from crawler.politeness import Politeness
 from crawler.reach import NO_CONNECTION, GivenUp, Reach
-from crawler.records import FlowState, Waiting
-from crawler.robots import Rules
+from crawler.records import FlowState, RobotsReply, Waiting
 from crawler.throttle import Throttle
-from crawler.turns import Errand, Item, Turn, is_entry
+from crawler.turns import Errand, Item, Turn, is_entry, origin_of
 
 SLOW_S = 5.0
 """An exchange that takes longer is named as one that the run waits for."""
@@ -113,6 +112,7 @@ class Frontier:
         while self._timers and self._timers[0][0] <= now:
             self._advance(heapq.heappop(self._timers)[2], None, now)
         self._reach.wake(now)
+        self._admission.wake(now)
         self._admit_some(now)
         taken = 0
         while (turn := self._choose(now)) is None:
@@ -176,7 +176,7 @@ class Frontier:
         if self._may_take and (self._admission or self._politeness.ready):
             return 0.0  # some of them were enough for one call
         polite = self._politeness.wake_at() if self._may_take else None
-        times = [self._timers[0][0] if self._timers else None, self._reach.wake_at(), polite]
+        times = [self._timers[0][0] if self._timers else None, self._reach.wake_at(), self._admission.wake_at(), polite]
         return min((time for time in times if time is not None), default=None)
 
     @property
@@ -212,10 +212,9 @@ class Frontier:
         """End what need not be tried any more."""
         for item, failure in items:
             if isinstance(item, Errand):
-                self._tell(item, failure, now)
+                self._errand_over(item, failure, now)
             elif isinstance(item, FlowState):
-                self.held -= 1
-                self.finished.append(given_up(item, failure, self._rules))
+                self._leaves(given_up(item, failure, self._rules))
             else:
                 self._advance(item, failure, now)
 
@@ -240,13 +239,25 @@ class Frontier:
         for _ in range(min(len(self._admission), _ADMITTED_AT_ONCE) if self._may_take else 0):
             denied = self._admission.judge(now)
             if denied is not None:
-                self.held -= 1
-                self.finished.append(denied)
+                self._leaves(denied)
+        self._resume(now)
 
-    def _tell(self, errand: Errand, answer: Answer, now: float) -> None:
-        """All who wait for a robots.txt hear what came of it."""
-        for turn in self._admission.tell(errand, answer, now):
-            self._advance(turn, answer, now)
+    def _errand_over(self, errand: Errand, ending: RobotsReply | FlowState | Failure, now: float) -> None:
+        leaving = self._admission.over(errand, ending, now)
+        if leaving is not None:
+            self._leaves(leaving)
+        self._resume(now)
+
+    def _resume(self, now: float) -> None:
+        """Let flows go on that have waited for the word of a robots.txt."""
+        while self._admission.heard:
+            turn, word = self._admission.heard.popleft()
+            self._advance(turn, word, now)
+
+    def _leaves(self, ending: Fate | FlowState) -> None:
+        """An entry leaves this worker."""
+        self.held -= 1
+        self.finished.append(ending)
 
     def _take(self, item: Item, now: float) -> None:
         """Give an item the slot that politeness just granted."""
@@ -255,7 +266,8 @@ class Frontier:
             self._advance(turn, None, now)
         elif isinstance(item, Errand):
             flow = self._admission.begin(item)
-            self._advance(Turn(flow, item.host, item.seq, slot=item.host, granted=now, errand=item), None, now)
+            turn = Turn(flow, item.host, item.trail.seq, slot=item.host, granted=now, errand=item)
+            self._advance(turn, None, now)
         else:
             assert isinstance(item.action, Exchange)
             item.slot, item.granted = item.action.host, now
@@ -275,7 +287,8 @@ class Frontier:
             turn.host = turn.action.host
         if isinstance(turn.action, NeedRobots):
             self._release(turn)
-            self._admission.want(Errand(turn.action.origin, turn.action.host, turn.seq, turn.action.trusted), turn)
+            trail = trail_to(turn.action.origin, turn.action.host, turn.seq)
+            self._admission.want(Errand(turn.action.origin, trail, turn.action.trusted), turn)
         elif isinstance(turn.action, Wait):
             self._release(turn)
             heapq.heappush(self._timers, (now + turn.action.seconds, next(self._ticket), turn))
@@ -296,19 +309,18 @@ class Frontier:
         """How many entries hang on what comes of it."""
         return 1 if turn.errand is None else self._admission.count(turn.errand)
 
-    def _end(self, turn: Turn, ending: Fate | FlowState | Answer, now: float) -> None:
+    def _end(self, turn: Turn, ending: Fate | FlowState | RobotsReply, now: float) -> None:
         """Take in what a flow ended with."""
         if turn.errand is None:
             assert isinstance(ending, Fate | FlowState)
-            self.held -= 1
-            self.finished.append(ending)
+            self._leaves(ending)
+            return
+        assert isinstance(ending, RobotsReply | FlowState)
+        unreachable = isinstance(ending, RobotsReply) and ending.error_class in NO_CONNECTION
+        if unreachable and self._reach.is_aside(origin_of(turn.errand)):
+            self._politeness.park(turn.errand.host, turn.errand, first=True)  # until that is given up
         else:
-            assert isinstance(ending, Rules | Failure)
-            unreachable = isinstance(ending, Failure) and ending.error_class in NO_CONNECTION
-            if unreachable and self._reach.is_aside(turn.errand.origin):
-                self._politeness.park(turn.errand.host, turn.errand, first=True)  # until that is given up
-            else:
-                self._tell(turn.errand, ending, now)
+            self._errand_over(turn.errand, ending, now)
 
     def _park(self, turn: Turn) -> None:
         """Let it wait for a slot of the host that it talks to."""

@@ -7,10 +7,12 @@ import math
 from collections.abc import Generator
 from typing import NamedTuple
 
+import msgspec
+
 from crawler import robots
 from crawler.exchange import Action, Event, Failure
-from crawler.flow import PASSING_STATUSES, Fate, FlowRules, fetch
-from crawler.records import FlowState
+from crawler.flow import PASSING_STATUSES, FlowRules, fetch
+from crawler.records import FlowState, RobotsReply
 from crawler.robots import NO_RULES, Rules
 
 Answer = Rules | Failure
@@ -32,7 +34,7 @@ _NOT_KEPT = frozenset({"local", "dns", "connect", "host_down"})  # the resolver 
 def rules_for_robots(rules: FlowRules, *, trusted: bool = True) -> FlowRules:
     """How a robots.txt is fetched where pages are fetched by `rules`: the same caps on time and the same addresses.
 
-    Its redirects are followed from here, whoever is the home of their hosts. Every server error is tried again.
+    Every server error is tried again.
     """
     config = dataclasses.replace(
         rules.config,
@@ -45,33 +47,46 @@ def rules_for_robots(rules: FlowRules, *, trusted: bool = True) -> FlowRules:
     return dataclasses.replace(
         rules,
         config=config,
-        at_home=lambda _: True,
         keep_decoded=True,
         passing=PASSING_STATUSES | _SERVER_ERRORS,
     )
 
 
-def find_out(origin: str, host: str, seq: int, rules: FlowRules) -> Generator[Action, Event, Answer]:
-    """Fetch the robots.txt of `origin` by `rules_for_robots` and say what it means (RFC 9309 §2.3.1).
+def trail_to(origin: str, host: str, seq: int) -> FlowState:
+    """Where the flow of an origin's robots.txt begins.
 
     It belongs to no entry; `seq` is one that waits for it, and so is a suspect where it kills the worker.
     """
     target = f"{origin}/robots.txt"
-    fate = yield from fetch(FlowState(seq, "", 0, target, target, host), rules)
-    assert isinstance(fate, Fate)
-    return _meaning(fate, robots.product_token(rules.config.user_agent))
+    return FlowState(seq, "", 0, target, target, host)
 
 
-def _meaning(fate: Fate, token: str) -> Answer:
-    status = fate.body.status if fate.body is not None and fate.outcome == "fetched" else None
-    if fate.body is not None and status is not None and 200 <= status < 300:
-        return robots.parse(fate.body.decoded, token, cut=fate.body.truncated is not None)
-    if status is not None and status >= 500:
-        return Failure("robots", f"robots.txt answered {status}: until it answers otherwise, nothing may be fetched.")
-    if fate.error_class is None or fate.error_class in _LEADS_NOWHERE:
+def find_out(trail: FlowState, rules: FlowRules) -> Generator[Action, Event, RobotsReply | FlowState]:
+    """Fetch a robots.txt from where its `trail` stands, by `rules_for_robots`.
+
+    Where it redirects to a host that another worker is the home of, the trail from there on.
+    """
+    fate = yield from fetch(trail, rules)
+    if isinstance(fate, FlowState):
+        bare = [msgspec.structs.replace(hop, payload=b"", headers=(), request_headers=()) for hop in fate.hops]
+        return msgspec.structs.replace(fate, hops=tuple(bare))
+    if fate.body is None or fate.outcome != "fetched":
+        return RobotsReply(error_class=fate.error_class, error=fate.error or "", tries=max(fate.attempts, 1))
+    is_file = 200 <= (fate.body.status or 0) < 300
+    return RobotsReply(fate.body.status, fate.body.decoded if is_file else b"", cut=fate.body.truncated is not None)
+
+
+def meaning(reply: RobotsReply, token: str) -> Answer:
+    """What it means for the crawler with this product token (RFC 9309 §2.3.1)."""
+    if reply.status is not None and 200 <= reply.status < 300:
+        return robots.parse(reply.body, token, cut=reply.cut)
+    if reply.status is not None and reply.status >= 500:
+        error = f"robots.txt answered {reply.status}: until it answers otherwise, nothing may be fetched."
+        return Failure("robots", error)
+    if reply.error_class is None or reply.error_class in _LEADS_NOWHERE:
         return NO_RULES
-    error = f"robots.txt could not be fetched: {fate.error}"
-    return Failure(fate.error_class, error, sent=False, tries=max(fate.attempts, 1))
+    error = f"robots.txt could not be fetched: {reply.error}"
+    return Failure(reply.error_class, error, sent=False, tries=reply.tries)
 
 
 class _Known(NamedTuple):

@@ -97,7 +97,8 @@ class FlowState(msgspec.Struct, frozen=True, array_like=True):
     `url` is the entry as it stood in the input; `target` the normalised URL to fetch next, `host` its host.
     `hops` are the redirects already followed, `attempts` the tries already used up, `spent_s` the seconds of
     exchange already taken from `max_time`; `earlier_attempts` are those of the row that a retry replaces.
-    `shortages` are those of `attempts` that a limit of this machine ended.
+    `shortages` are those of `attempts` that a limit of this machine ended. On a `detour` the `host` is not the one of
+    `target`, but the one that is asked for a robots.txt.
     """
 
     seq: int
@@ -116,6 +117,34 @@ class FlowState(msgspec.Struct, frozen=True, array_like=True):
     spent_s: float = 0.0
     earlier_attempts: int = 0
     shortages: int = 0
+    detour: Detour | None = None
+
+
+class RobotsReply(msgspec.Struct, frozen=True, array_like=True):
+    """What came of asking for a robots.txt: the answer's `status` and decoded `body`, of which the rest may be `cut`.
+
+    `status` is None where there was no whole answer: then `error_class` and `error` say why, after so many `tries`.
+    """
+
+    status: int | None = None
+    body: bytes = b""
+    cut: bool = False
+    error_class: ErrorClass | None = None
+    error: str = ""
+    tries: int = 1
+
+
+class Detour(msgspec.Struct, frozen=True, array_like=True):
+    """Why an entry is on its way to a worker that is not the home of its host: to ask there for a robots.txt.
+
+    That of `origin` redirects to a host there; `trail` is where its own flow stands. With the `reply` the entry goes
+    home again, where others wait for it too. `trusted` says whether the caller's own header fields go along.
+    """
+
+    origin: str
+    trusted: bool
+    trail: FlowState
+    reply: RobotsReply | None = None
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True):

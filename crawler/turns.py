@@ -8,18 +8,28 @@ from collections.abc import Generator
 from crawler import urls
 from crawler.exchange import Action, Event
 from crawler.flow import Fate
-from crawler.permits import Answer
-from crawler.records import FlowState
+from crawler.records import FlowState, RobotsReply
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Errand:
-    """A robots.txt that entries wait for; `seq` is the first of them."""
+    """A robots.txt that entries wait for: that of `origin`, whose own flow stands where its `trail` says.
+
+    `trusted` says whether header fields that are the caller's own go along: not where only a redirect leads there.
+    `carrier` is the entry that brought it here, from a worker where others wait for it; None where they wait here.
+    `alone` is one that follows every redirect from here, whoever is the home of its host.
+    """
 
     origin: str
-    host: str
-    seq: int
-    trusted: bool = True  # with the header fields that are the caller's own: not where only a redirect leads there
+    trail: FlowState
+    trusted: bool = True
+    carrier: FlowState | None = None
+    alone: bool = False
+
+    @property
+    def host(self) -> str:
+        """The host that it would ask next."""
+        return self.trail.host
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -30,7 +40,7 @@ class Turn:
     address where it has a place, or waits for one; `errand` what it does for others, where it is no entry's own.
     """
 
-    flow: Generator[Action, Event, Fate | FlowState | Answer]
+    flow: Generator[Action, Event, Fate | FlowState | RobotsReply]
     host: str
     seq: int
     action: Action | None = None
@@ -45,12 +55,13 @@ Item = FlowState | Turn | Errand
 
 
 def is_entry(item: Item) -> bool:
-    """Whether it is an entry, under way or not, rather than an errand."""
-    return isinstance(item, FlowState) or (isinstance(item, Turn) and item.errand is None)
+    """Whether it is an entry, under way or not, or has one with it; an errand for others that wait here is none."""
+    errand = item if isinstance(item, Errand) else getattr(item, "errand", None)
+    return errand is None or errand.carrier is not None
 
 
 def origin_of(item: Item) -> str:
     """The origin that it would ask next (`scheme://host[:port]`)."""
     if isinstance(item, Errand):
-        return item.origin
+        return urls.origin(item.trail.target)
     return urls.origin(item.target if isinstance(item, FlowState) else getattr(item.action, "url", ""))
