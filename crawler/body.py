@@ -6,14 +6,13 @@ keeps it. The *decoded* body is the payload without its content codings (RFC 911
 
 from __future__ import annotations
 
-import base64
 import enum
 import fnmatch
-import hashlib
 import math
 
 from crawler.budget import Budget, Buffer
 from crawler.codings import CODINGS, SLICE_BYTES, CodingError, Decoder
+from crawler.digests import Digest
 from crawler.headers import first, media_type, members
 from crawler.records import ErrorClass, Headers, Truncated
 
@@ -35,11 +34,11 @@ class Verdict(enum.Enum):
 class _Form:
     """One form of the body: its bytes (or only their start), how many they are, their SHA-1."""
 
-    __slots__ = ("_buffer", "_sha1", "length", "start")
+    __slots__ = ("_buffer", "digest", "length", "start")
 
     def __init__(self, budget: Budget | None = None) -> None:
         self._buffer = Buffer(budget) if budget is not None else None
-        self._sha1 = hashlib.sha1(usedforsecurity=False)
+        self.digest = Digest()
         self.length = 0
         self.start = b""
 
@@ -47,16 +46,13 @@ class _Form:
         """Take the next piece, or nothing of it where this raises OSError or MemoryError."""
         if self._buffer is not None:
             self._buffer.add(data)
-        self._sha1.update(data)
+        self.digest.update(data)
         if self.length < START_BYTES:
             self.start += data[: START_BYTES - self.length]
         self.length += len(data)
 
     def value(self) -> bytes:
         return self._buffer.value() if self._buffer is not None else self.start
-
-    def digest(self) -> str:
-        return "sha1:" + base64.b32encode(self._sha1.digest()).decode("ascii")
 
 
 class Body:
@@ -190,12 +186,12 @@ class Body:
     @property
     def digest(self) -> str:
         """The payload's SHA-1 as WARC has it: `sha1:` and base32."""
-        return self._payload.digest()
+        return str(self._payload.digest)
 
     @property
     def body_digest(self) -> str:
         """The decoded body's SHA-1, written like `digest`."""
-        return self._decoded.digest()
+        return str(self._decoded.digest)
 
     def _accepts(self) -> bool:
         found = self.content_type if self._accept_type else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import webencodings
@@ -10,6 +11,7 @@ from crawler.headers import first, media_type
 from crawler.records import Headers
 
 _PRESCAN_BYTES = 1024
+_FIELD_LENGTH = 1024  # characters of a Content-Type that are looked at; they are remembered
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16be"), (b"\xff\xfe", "utf-16le"))
 # A parameter of a media type, its value a quoted string or a token (RFC 9110 §5.6.6); servers write spaces.
 _PARAMETER = re.compile(r'(?<=[;\s])([^\s;="]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;,\s]*)')
@@ -30,7 +32,7 @@ def charset_of(headers: Headers, body_start: bytes) -> str | None:
     for mark, name in _BOMS:
         if body_start.startswith(mark):
             return name
-    found = _encoding(_parameter(first(headers, "content-type") or "", "charset"))
+    found = _labelled((first(headers, "content-type") or "")[:_FIELD_LENGTH])
     kind = media_type(headers)
     if found is None and (kind is None or kind.endswith(("html", "xml"))):
         found = _declared(body_start[:_PRESCAN_BYTES])
@@ -54,6 +56,11 @@ def _is_utf8(body: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+@functools.lru_cache(maxsize=1024)
+def _labelled(content_type: str) -> str | None:
+    return _encoding(_parameter(content_type, "charset"))
 
 
 def _encoding(label: str | None) -> str | None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import datetime
-import hashlib
+import functools
 import json
 from collections.abc import Callable
 from typing import Any
-
-import msgspec
 
 from crawler import warc
 from crawler.body import Body
 from crawler.charset import charset_of
 from crawler.config import CrawlConfig
+from crawler.digests import Digest
 from crawler.flow import Fate
 from crawler.headers import is_public
 from crawler.records import Headers, Hop, Keep, Result, Row, row_of
@@ -33,7 +31,7 @@ def make_encoder(keep: Keep, config: CrawlConfig, *, worker: int, engine: str) -
         if keep == "page" and fate.body is not None:
             return Result(row, fate.body.decoded, headers=fate.body.headers)
         if keep == "archive" and (fate.body is not None or fate.state.hops):
-            return _archived(fate, row, secret | _secret(fate.state.headers))
+            return _archived(fate, row, secret | _secret(fate.state.headers) if fate.state.headers else secret)
         return Result(row)
 
     return encode
@@ -46,7 +44,7 @@ def _secret(own: Headers) -> frozenset[str]:
 
 def _archived(fate: Fate, row: Row, redact: frozenset[str]) -> Result:
     """The records of the whole chain, each redirect's and the page's own, as one piece of bytes."""
-    records = b"".join(b"".join(_records(hop, _digest(hop.payload), redact)) for hop in fate.state.hops)
+    records = b"".join(b"".join(_records(hop, str(Digest(hop.payload)), redact)) for hop in fate.state.hops)
     if fate.body is None:
         return Result(row, records)
     identified = warc.identify(fate.body.start)
@@ -105,7 +103,7 @@ def _records(hop: Hop, digest: str, redact: frozenset[str], identified: str | No
 
 def _row(fate: Fate, worker: int, engine: str) -> Row:
     state, timings = fate.state, fate.timings
-    row = row_of(
+    return row_of(
         state,
         fate.outcome,
         error_class=fate.error_class,
@@ -121,12 +119,14 @@ def _row(fate: Fate, worker: int, engine: str) -> Row:
         ip=fate.ip,
         engine=engine,
         worker=worker,
+        **_answer(fate.body),
     )
-    return row if fate.body is None else msgspec.structs.replace(row, **_answer(fate.body))
 
 
-def _answer(body: Body) -> dict[str, Any]:
+def _answer(body: Body | None) -> dict[str, Any]:
     """The columns that an answer fills."""
+    if body is None:
+        return {}
     return {
         "status": body.status,
         "bytes_wire": body.bytes_wire,
@@ -158,11 +158,12 @@ def _rounded(milliseconds: float | None) -> float | None:
     return None if milliseconds is None else round(milliseconds, 3)
 
 
-def _digest(payload: bytes) -> str:
-    return "sha1:" + base64.b32encode(hashlib.sha1(payload, usedforsecurity=False).digest()).decode("ascii")
-
-
 def _date(seconds: float) -> str:
     """UTC in the form of WARC-Date (WARC 1.1 §5.4), to the millisecond."""
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    whole = int(seconds)
+    return f"{_to_the_second(whole)}.{int((seconds - whole) * 1000):03d}Z"
+
+
+@functools.lru_cache(maxsize=256)
+def _to_the_second(seconds: int) -> str:
+    return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%dT%H:%M:%S}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from crawler.records import Headers
@@ -10,6 +11,8 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A method or the name of a field (RFC 9110 §5.6.2)."""
 
 _TYPE_LENGTH = 255  # type, slash and subtype: 127 characters each at most (RFC 6838 §4.2)
+_TYPE_END = re.compile(r"[;,\s]")
+_FIELD_LENGTH = 1024  # characters of it that are looked at; they are remembered
 
 # Every other field may carry a key of somebody's own naming, so it is a secret until it is known not to be.
 _PUBLIC_FIELDS = frozenset(
@@ -29,8 +32,9 @@ def is_public(name: str) -> bool:
 
 def first(headers: Headers, name: str) -> str | None:
     """The value of the first field called `name`, which is given in lower case; None where there is none."""
+    length = len(name)
     for field, value in headers:
-        if field.lower() == name:
+        if len(field) == length and field.lower() == name:
             return value
     return None
 
@@ -47,6 +51,9 @@ def media_type(headers: Headers) -> str | None:
     In lower case, at most 255 characters. A space or comma ends it too (`text/html charset=utf-8` is common).
     """
     value = first(headers, "content-type")
-    if value is None:
-        return None
-    return re.split(r"[;,\s]", value.strip(), maxsplit=1)[0][:_TYPE_LENGTH].lower() or None
+    return None if value is None else _media_type(value[:_FIELD_LENGTH])
+
+
+@functools.lru_cache(maxsize=1024)
+def _media_type(value: str) -> str | None:
+    return _TYPE_END.split(value.strip(), maxsplit=1)[0][:_TYPE_LENGTH].lower() or None

@@ -5,16 +5,16 @@ A record that is made here can always be read: no byte that a server or a list s
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import os
+import functools
+import random
 import re
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from isal import isal_zlib
 
+from crawler.digests import Digest
 from crawler.headers import first
 from crawler.records import Headers, Truncated
 
@@ -29,18 +29,20 @@ _RENAMED = "X-Crawler-"
 _TRANSFER_ENCODING = "transfer-encoding"
 
 _LINE_BREAK = re.compile(r"[\x00\r\n]")
+_NAME_LENGTH = 64  # of names that are remembered: the same few stand in every record
 _NOT_IN_NAME = re.compile(r"[\x00-\x20:\x7f]")
 _NOT_IN_URL = re.compile(r"[^\x21-\x7e]")
+
+_FREE_BITS, _FIXED_BITS = ~(0xF << 76 | 0x3 << 62), 0x4 << 76 | 0x2 << 62
 
 _Fields = Sequence[tuple[str, str | None]]
 
 
 def new_id() -> str:
     """A fresh record id, `urn:uuid:` and a random UUID (RFC 9562 §5.4)."""
-    digits = os.urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    parts = (digits[:8], digits[8:12], "4" + digits[13:16], variant + digits[17:20], digits[20:])
-    return "urn:uuid:" + "-".join(parts)
+    # The variant (10) and the version (0100) over random bits; from a generator that the system has seeded.
+    digits = f"{random.getrandbits(128) & _FREE_BITS | _FIXED_BITS:032x}"
+    return f"urn:uuid:{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def warcinfo(*, filename: str, date: str, software: str, fields: Mapping[str, str]) -> bytes:
@@ -92,7 +94,7 @@ def request(
     method: str,
     headers: Headers,
     content: bytes = b"",
-    redact: Collection[str] = (),
+    redact: frozenset[str] = frozenset(),
 ) -> bytes:
     """The record of the request that brought the response whose id is `concurrent_to` (WARC 1.1 §6.4).
 
@@ -105,7 +107,7 @@ def request(
         ("WARC-Concurrent-To", f"<{concurrent_to}>"),
         ("Content-Type", "application/http; msgtype=request"),
     )
-    head = _request_head(method, _ascii_url(url), headers, len(content), {*_CREDENTIALS, *redact})
+    head = _request_head(method, _ascii_url(url), headers, len(content), redact)
     return _record("request", new_id(), date, about, head, content)
 
 
@@ -186,43 +188,52 @@ def identify(start: bytes) -> str | None:
 
 
 def _record(kind: str, record_id: str, date: str, about: _Fields, head: bytes, payload: bytes = b"") -> bytes:
-    sha1 = hashlib.sha1(head, usedforsecurity=False)
-    sha1.update(payload)
+    digest = Digest(head)
+    digest.update(payload)
     fields: _Fields = (
         ("WARC-Type", kind),
         ("WARC-Record-ID", f"<{record_id}>"),
         ("WARC-Date", date),
         *about,
-        ("WARC-Block-Digest", "sha1:" + base64.b32encode(sha1.digest()).decode("ascii")),
+        ("WARC-Block-Digest", str(digest)),
         ("Content-Length", str(len(head) + len(payload))),
     )
     record = b"".join((b"WARC/1.1\r\n", _lines(fields, "utf-8"), b"\r\n", head, payload, _END))
     return bytes(isal_zlib.compress(record, _LEVEL, _GZIP))
 
 
-def _request_head(method: str, url: str, headers: Headers, length: int, secret: Collection[str]) -> bytes:
+def _request_head(method: str, url: str, headers: Headers, length: int, redact: frozenset[str]) -> bytes:
     authority, target = _split(url)
+    fields, has_host = _request_fields(headers, length, redact)
+    host = "" if has_host else f"Host: {authority}\r\n"
+    return f"{_name(method)} {target} HTTP/1.1\r\n{host}".encode("latin-1", "replace") + fields
+
+
+@functools.lru_cache(maxsize=64)
+def _request_fields(headers: Headers, length: int, redact: frozenset[str]) -> tuple[bytes, bool]:
+    """The lines of a request's fields with the empty one, most often those of the last; and whether Host is there."""
+    secret = _CREDENTIALS | redact
     fields = [(name, "[redacted]" if name.lower() in secret else value) for name, value in headers]
-    if first(headers, "host") is None:
-        fields.insert(0, ("Host", authority))
     if length and first(headers, "content-length") is None:
         fields.append(("Content-Length", str(length)))
-    line = f"{_name(method)} {target} HTTP/1.1\r\n".encode("latin-1", "replace")
-    return line + _lines(fields, "latin-1") + b"\r\n"
+    return _lines(fields, "latin-1") + b"\r\n", first(headers, "host") is not None
 
 
 def _split(url: str) -> tuple[str, str]:
     """The authority of a URL and the target in origin form (RFC 9112 §3.2.1)."""
     rest = url.partition("://")[2].partition("#")[0]
-    end = re.search(r"[/?]|$", rest)
-    assert end is not None
-    target = rest[end.start() :]
-    return rest[: end.start()], target if target.startswith("/") else "/" + target
+    authority, slash, path = rest.partition("/")
+    if "?" in authority:
+        authority, slash, path = rest.partition("?")
+    return authority, f"/{path}" if slash != "?" else f"/?{path}"
 
 
 def _lines(fields: _Fields, encoding: str) -> bytes:
-    lines = [f"{_name(name)}: {_one_line(value)}\r\n" for name, value in fields if value is not None]
-    return "".join(lines).encode(encoding, "replace")
+    lines = [f"{_name(name)}: {value}\r\n" for name, value in fields if value is not None]
+    text = "".join(lines)
+    if text.count("\r") != len(lines) or text.count("\n") != len(lines) or "\x00" in text:
+        text = "".join([f"{_name(name)}: {_one_line(value)}\r\n" for name, value in fields if value is not None])
+    return text.encode(encoding, "replace")
 
 
 def _field(line: str) -> tuple[str, str]:
@@ -234,6 +245,11 @@ def _field(line: str) -> tuple[str, str]:
 
 
 def _name(text: str) -> str:
+    return _short_name(text) if len(text) <= _NAME_LENGTH else _NOT_IN_NAME.sub("_", text)
+
+
+@functools.lru_cache(maxsize=4096)
+def _short_name(text: str) -> str:
     return _NOT_IN_NAME.sub("_", text) or "_"
 
 
@@ -243,4 +259,6 @@ def _one_line(text: str) -> str:
 
 def _ascii_url(url: str) -> str:
     """The URL with everything in percent form that could end a line, or that is not ASCII."""
+    if url.isascii() and url.isprintable() and " " not in url:
+        return url
     return _NOT_IN_URL.sub(lambda match: quote(match[0], errors="replace"), url)

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "crawler"
 
 FLOORS = [
     {"records", "errors", "config", "headers", "escape", "usage", "version", "invocation", "durable", "descriptors",
-     "budget", "proxy"},
+     "budget", "proxy", "digests"},
     {
         "urls", "dedupe", "chunks", "politeness", "addresses", "flow", "body", "codings", "charset", "cookies",
         "answers", "exchange", "frontier", "intake", "warc", "encoders", "quarantine", "throttle", "pushback",
