@@ -7,7 +7,7 @@ for what a server did.
 
 from __future__ import annotations
 
-import dataclasses
+import msgspec
 
 from crawler.body import Body
 from crawler.proxy import Proxy
@@ -18,23 +18,20 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """Methods whose request may be sent again when nobody knows whether it arrived (RFC 9110 §9.2.2)."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Resolve:
+class Resolve(msgspec.Struct, frozen=True):
     """Look up the addresses of `host` (a name or an IP literal, as the normalised URL has it)."""
 
     host: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Addresses:
+class Addresses(msgspec.Struct, frozen=True):
     """The addresses of a host, in the order in which to try them, and what the lookup took (None: cached)."""
 
     addresses: tuple[str, ...]
     dns_ms: float | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class NeedRobots:
+class NeedRobots(msgspec.Struct, frozen=True):
     """What does the robots.txt of `origin` (`scheme://host[:port]`) say?
 
     Answered with its `Rules`, or a `Failure`; or with a `Detour`, which takes the flow's entry to another worker.
@@ -45,15 +42,13 @@ class NeedRobots:
     trusted: bool = True
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """Nothing to do for `seconds`; holds neither a host slot nor a place in the pool."""
 
     seconds: float
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(msgspec.Struct, frozen=True):
     """Send one request and push the answer's bytes into `body`; follow nothing, retry nothing.
 
     `url` is normalised ASCII without credentials or fragment. `headers` is every field to send but Host,
@@ -75,8 +70,7 @@ class Exchange:
     proxy: Proxy | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Timings:
+class Timings(msgspec.Struct, frozen=True):
     """Milliseconds of each phase; None is what this engine cannot know, or what did not happen (reuse)."""
 
     connect_ms: float | None = None
@@ -88,8 +82,7 @@ class Timings:
 NO_TIMINGS = Timings()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """The whole answer came, or all of it that `Exchange.body` wanted; the bytes are in the body.
 
     `ip` is the address that was connected; None behind a proxy, where nobody here knows it.
@@ -99,8 +92,7 @@ class Reply:
     timings: Timings
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """No answer, or not the whole one; what came of it is in the body.
 
     `sent` is False only where it is certain that no byte of the request left (then even a POST may go again); `final`

@@ -70,8 +70,7 @@ class FlowRules:
     passing: frozenset[int] = PASSING_STATUSES
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Fate:
+class Fate(msgspec.Struct, frozen=True):
     """How one entry ended. `body` holds the answer, or the part of it that came; None where none did."""
 
     state: FlowState
@@ -87,8 +86,7 @@ class Fate:
     timings: Timings = NO_TIMINGS
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Try:
+class _Try(msgspec.Struct, frozen=True):
     """One exchange and what came of it."""
 
     started: float

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Generator
 
+import msgspec
+
 from crawler import urls
 from crawler.exchange import Action, Event
 from crawler.flow import Fate
@@ -32,8 +34,7 @@ class Errand:
         return self.trail.host
 
 
-@dataclasses.dataclass(slots=True, eq=False)
-class Turn:
+class Turn(msgspec.Struct, eq=False):
     """Something for the driver to do: `action` is a `Resolve` or an `Exchange`.
 
     `slot` is the host slot that it holds, which it was `granted` then, `since` when the driver got it; `machine` the

@@ -20,6 +20,7 @@ from crawler.records import Headers, Truncated
 
 # Levels 1 and 2 give the same size within a percent; 0 is a third faster and half as large again.
 _LEVEL = 1
+_LEAST_LEVEL = 0  # of records that are a head and nothing else: 4 µs less, 150 bytes more
 _GZIP = 16 + zlib.MAX_WBITS
 _END = b"\r\n\r\n"
 _CONFORMS_TO = "http://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/"
@@ -118,8 +119,10 @@ def http_head(status: int, reason: str, version: str, headers: Headers) -> bytes
     X-Crawler-Transfer-Encoding. CR, LF and NUL become spaces; what cannot stand in a name becomes `_`.
     """
     line = f"{'HTTP/1.0' if version == 'HTTP/1.0' else 'HTTP/1.1'} {status:03d} {_one_line(reason)}\r\n"
-    renamed = [(_RENAMED + n if n.lower() == _TRANSFER_ENCODING else n, value) for n, value in headers]
-    return line.encode("latin-1", "replace") + _lines(renamed, "latin-1") + b"\r\n"
+    fields: _Fields = headers
+    if first(headers, _TRANSFER_ENCODING) is not None:
+        fields = [(_RENAMED + n if n.lower() == _TRANSFER_ENCODING else n, value) for n, value in headers]
+    return line.encode("latin-1", "replace") + _lines(fields, "latin-1") + b"\r\n"
 
 
 def parse_http(block: bytes) -> tuple[int, str, str, Headers, bytes]:
@@ -178,28 +181,26 @@ def identify(start: bytes) -> str | None:
         if start.startswith(magic):
             return media_type
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if not text or _BINARY.search(text):
-        return None
     if text.startswith(b"<?xml"):
         return "application/xml"
     if _HTML.match(text):
         return "text/html"
+    if not text or _BINARY.search(text):
+        return None
     return "application/json" if _JSON.match(text) else "text/plain"
 
 
 def _record(kind: str, record_id: str, date: str, about: _Fields, head: bytes, payload: bytes = b"") -> bytes:
     digest = Digest(head)
     digest.update(payload)
-    fields: _Fields = (
-        ("WARC-Type", kind),
-        ("WARC-Record-ID", f"<{record_id}>"),
-        ("WARC-Date", date),
-        *about,
-        ("WARC-Block-Digest", str(digest)),
-        ("Content-Length", str(len(head) + len(payload))),
+    # Every value here is of our making, or was made safe before.
+    fields = "".join([f"{name}: {value}\r\n" for name, value in about if value is not None])
+    text = (
+        f"WARC/1.1\r\nWARC-Type: {kind}\r\nWARC-Record-ID: <{record_id}>\r\nWARC-Date: {date}\r\n{fields}"
+        f"WARC-Block-Digest: {digest}\r\nContent-Length: {len(head) + len(payload)}\r\n\r\n"
     )
-    record = b"".join((b"WARC/1.1\r\n", _lines(fields, "utf-8"), b"\r\n", head, payload, _END))
-    return bytes(isal_zlib.compress(record, _LEVEL, _GZIP))
+    record = b"".join((text.encode(), head, payload, _END))
+    return bytes(isal_zlib.compress(record, _LEVEL if payload else _LEAST_LEVEL, _GZIP))
 
 
 def _request_head(method: str, url: str, headers: Headers, length: int, redact: frozenset[str]) -> bytes:

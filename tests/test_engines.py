@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import dataclasses
 import gc
 import hashlib
 import json
@@ -20,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import pytest
 import uvloop
 from conftest import Origin
@@ -194,7 +194,7 @@ def ask(url: str, method: str = "GET", *, body: Body | None = None, **changes: A
         connect_s=10.0,
         body=body or Body(method=method, max_bytes=2**24),
     )
-    return dataclasses.replace(exchange, **changes)
+    return msgspec.structs.replace(exchange, **changes)
 
 
 def seen(exchange: Exchange) -> dict[str, Any]:
