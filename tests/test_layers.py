@@ -15,11 +15,11 @@ FLOORS = [
     {
         "urls", "dedupe", "chunks", "politeness", "addresses", "flow", "body", "codings", "charset", "cookies",
         "answers", "exchange", "frontier", "intake", "warc", "encoders", "quarantine", "throttle", "pushback",
-        "outages", "machines", "robots", "permits", "turns", "admission", "reach",
+        "outages", "machines", "robots", "permits", "turns", "admission", "reach", "surt",
     },
     {"sources", "engines", "resolver", "nameservers", "wire", "store", "feed", "ordering", "page", "stats", "shortage"},
     {"flights", "sentinel", "session", "drivers", "worker", "greenworker", "executors"},
-    {"pipeline", "results", "job"},
+    {"pipeline", "results", "export", "job"},
     {"api", "cli", "progress", "display", "load", "bottleneck", "tally", "demo", "__init__", "__main__"},
 ]  # fmt: skip
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
-from crawler.cli import demo, get, query, report, retry, run
+from crawler.cli import demo, export, get, query, report, retry, run
 from crawler.errors import CrawlerError, InputError, RunError, UsageError
 from crawler.escape import printable
 from crawler.version import __version__
 
-_COMMANDS = {"run": run, "demo": demo, "report": report, "query": query, "get": get, "retry": retry}
+_COMMANDS = {"run": run, "demo": demo, "report": report, "query": query, "get": get, "export": export, "retry": retry}
 _INTERRUPTED = 130
 _EPILOG = """\
 example:

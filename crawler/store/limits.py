@@ -34,6 +34,11 @@ def is_limit(error: OSError) -> bool:
     return error.errno in _ADVICE.keys() - _ANOTHER_FOLDER
 
 
+def advice(code: int | None) -> str:
+    """What to do about an error number of the system's, for the middle of a sentence."""
+    return _ADVICE.get(code or 0, "see to it")
+
+
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Map what the system and SQLite raise in writing below `folder` to StoreError."""
@@ -59,8 +64,7 @@ def _is_full(folder: Path) -> bool:
 
 
 def _store_error(folder: Path, what: str, code: int | None) -> StoreError:
-    advice = _ADVICE.get(code or 0, "see to it")
     return StoreError(
-        f"{folder} cannot be written, {what}: {advice} and run the same command again, "
+        f"{folder} cannot be written, {what}: {advice(code)} and run the same command again, "
         "it goes on from what was committed."
     )

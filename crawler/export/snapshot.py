@@ -1,0 +1,75 @@
+"""A crawl as it is at one moment, also while it runs: its rows, and the archive as far as they point into it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from crawler.config import CrawlConfig
+from crawler.errors import FolderError
+from crawler.records import Row
+from crawler.store.archive import archive_files
+from crawler.store.database import COLUMNS, open_reading, read_meta
+from crawler.store.folder import CrawlFolder
+
+_ROWS = f"SELECT {', '.join(COLUMNS)} FROM pages ORDER BY seq"  # noqa: S608 - the names of a struct's fields
+
+
+class WarcFile(NamedTuple):
+    """An archive file, and how many of its bytes are committed."""
+
+    path: Path
+    length: int
+
+
+class Snapshot:
+    """A crawl to read, frozen by one transaction; raises FolderError where there is none. A context manager.
+
+    What a running crawl writes meanwhile waits in its write-ahead log, which grows as long as the snapshot is open.
+    """
+
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        self.folder = CrawlFolder(path)
+        self.name = name or path.resolve().name.removesuffix(".crawl")
+        self.unreadable = 0
+        """How many records `leave_out` has counted."""
+        self._left_out = 0
+        self._connection = open_reading(self.folder.database)
+        self._connection.execute("BEGIN")
+        self.meta = read_meta(self._connection)
+        self.max_body = int(json.loads(self.meta["identity"]).get("max_body", CrawlConfig().max_body))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def rows(self) -> Iterator[Row]:
+        """All rows, by seq, in constant memory; raises FolderError where the database is damaged."""
+        try:
+            for values in self._connection.execute(_ROWS):
+                yield Row(*values)
+        except sqlite3.Error as error:
+            raise FolderError(f"{self.folder.database} cannot be read: {error}.") from error
+
+    def leave_out(self, row: Row) -> None:
+        """Count a row whose record cannot be read: once, however many ask for it in a row."""
+        self.unreadable += row.seq != self._left_out
+        self._left_out = row.seq
+
+    def archive(self) -> list[WarcFile]:
+        """The archive's files in their order; what was not committed is no part of them."""
+        last, length = self.meta["warc_file"], int(self.meta["warc_length"])
+        files = [path for path in archive_files(self.folder.warc) if _order(path.name) <= _order(last)]
+        return [WarcFile(path, length if path.name == last else path.stat().st_size) for path in files]
+
+
+def _order(name: str) -> tuple[int, str]:
+    return len(name), name

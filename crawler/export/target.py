@@ -1,0 +1,75 @@
+"""Where an export goes: a file that takes its name only when it is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from crawler.durable import sync_folder
+from crawler.errors import StoreError, UsageError
+from crawler.store.limits import advice
+
+
+class Target:
+    """A file (or `-`) that `opened` writes, or the folder of the form `files`."""
+
+    def __init__(self, path: Path, overwrite: bool = False) -> None:
+        self.path = path
+        self.overwrite = overwrite
+
+    @property
+    def folder(self) -> Path:
+        """Where there is room for what is needed on the way."""
+        return Path(tempfile.gettempdir()) if str(self.path) == "-" else self.path.parent
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[BinaryIO]:
+        """A file to write. When the block ends it is on the disk under its name; where it fails, nothing is left.
+
+        Raises UsageError where the target may not be made, StoreError where it cannot be written.
+        """
+        if str(self.path) == "-":
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+            return
+        self._refuse()
+        part = self.path.with_name(f".{self.path.name[:200]}.{secrets.token_hex(4)}.part")
+        with writing(self.path):
+            try:
+                with part.open("xb") as file:
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                part.replace(self.path)
+                sync_folder(self.path.parent)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+
+    def _refuse(self) -> None:
+        if self.path.is_dir():
+            raise UsageError(f"{self.path} is a folder; name a file.")
+        if not self.overwrite and os.path.lexists(self.path):
+            raise UsageError(f"{self.path} is there already; name another file, or replace it with --overwrite.")
+        if not self.path.parent.is_dir():
+            raise UsageError(f"{self.path} cannot be made: {self.path.parent} is no folder.")
+
+
+@contextlib.contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Map what the system raises in writing `target` to StoreError."""
+    try:
+        yield
+    except OSError as error:
+        name = errno.errorcode.get(error.errno or 0, "OSError")
+        raise StoreError(
+            f"{target} cannot be written, {error.strerror or error} ({name}): {advice(error.errno)} and run the same "
+            "command again."
+        ) from error
