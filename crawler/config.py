@@ -7,6 +7,7 @@ is done (processes, concurrency, engine): it may differ from run to run.
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import ipaddress
 import math
 import os
@@ -20,7 +21,7 @@ from crawler.proxy import parse_proxy
 from crawler.version import __version__
 
 Kind = Literal["identity", "tuning"]
-ENGINES = ("auto", "asyncio", "gevent", "threads", "serial")
+ENGINES = ("auto", "curl", "asyncio", "gevent", "threads", "serial")
 _HOSTS_AT_ONE_ADDRESS = 4
 USER_AGENT = f"crawler/{__version__} (bulk fetcher; respects per-host limits)"
 
@@ -79,6 +80,7 @@ class CrawlConfig:
     proxy: str | None = _field(None, "identity", "the HTTP proxy to go through, as http://[user:password@]host:port")
     user_agent: str = _field(USER_AGENT, "identity", "the User-Agent; say who you are and how to reach you")
     insecure: bool = _field(False, "identity", "accept any TLS certificate")
+    http2: bool = _field(False, "tuning", "HTTP/2 with https sites that have it; engine curl only")
     allow_private: bool = _field(False, "identity", "fetch from private, loopback and reserved addresses too")
     allow_net: tuple[str, ...] = _field((), "identity", "fetch from this network too, as 10.0.0.0/8")
     accept_type: tuple[str, ...] = _field((), "identity", "media types to keep, as text/html,text/*; others are denied")
@@ -92,6 +94,7 @@ class CrawlConfig:
                 raise ConfigError(f"{name} is {value}, but must be at least {least} and finite.")
         if self.engine not in ENGINES:
             raise ConfigError(f"There is no engine {self.engine!r}; choose one of {', '.join(ENGINES)}.")
+        _check_engine(self.engine, http2=self.http2)
         if not TOKEN.fullmatch(self.method):
             raise ConfigError(f"{self.method!r} is no request method; write one such as GET or HEAD.")
         for name, value in (*self.header, ("User-Agent", self.user_agent)):
@@ -138,6 +141,17 @@ _LEAST = {
     "max_redirects": 0,
     "retries": 0,
 }
+
+
+def _check_engine(name: str, *, http2: bool) -> None:
+    """Raise ConfigError where the engine cannot do it; pycurl itself is not loaded to know."""
+    has_curl = importlib.util.find_spec("pycurl") is not None
+    if name == "curl" and not has_curl:
+        raise ConfigError("The engine curl needs pycurl; install it with: pip install pycurl")
+    if http2 and not has_curl:
+        raise ConfigError("--http2 needs pycurl; install it with: pip install pycurl")
+    if http2 and name not in ("auto", "curl"):
+        raise ConfigError(f"--http2 is not for the engine {name}; leave out --engine, or choose --engine curl.")
 
 
 def check_header(name: str, value: str) -> None:

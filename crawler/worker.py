@@ -62,7 +62,7 @@ def serve(
 
 def _fitted(config: CrawlConfig, engine: ModuleType) -> tuple[CrawlConfig, str | None]:
     """The configuration with as many in flight as there are descriptors for, and what to say where that is fewer."""
-    blocks = engine.DRIVER != "tasks"  # then the watchdog has a duplicate of each connection
+    blocks = engine.DRIVER not in ("tasks", "polls")  # then the watchdog has a duplicate of each connection
     at_once = engine.threads(config.conc) if blocks else config.conc
     room = descriptors.exchanges(2 if blocks else 1)
     if at_once <= room:

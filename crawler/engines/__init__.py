@@ -3,8 +3,8 @@
 A sibling is a module with the same four names:
 
 - `NAME`: as it stands in `--engine` and in the rows;
-- `DRIVER`: `tasks` where `make` gives an `AsyncEngine` (call it inside a running loop), `threads` where it
-  gives a `BlockingEngine`;
+- `DRIVER`: `tasks` where `make` gives an `AsyncEngine` (call it inside a running loop), `polls` where it gives a
+  `PolledEngine`, `threads` where it gives a `BlockingEngine`;
 - `threads(conc)`: how many threads a driver of threads runs for `conc` exchanges in flight;
 - `make(*, insecure, conc)`: the engine.
 """
@@ -15,7 +15,7 @@ import importlib
 from types import ModuleType
 
 _MODULES = {
-    "auto": "aio",
+    "curl": "curl",
     "asyncio": "aio",
     "gevent": "greenlets",
     "threads": "threads",
@@ -26,7 +26,15 @@ _WORKERS = {"gevent": "crawler.greenworker"}
 
 
 def load(name: str) -> ModuleType:
-    """The sibling that `--engine name` means; raises KeyError where there is none."""
+    """The sibling that `--engine name` means; raises KeyError where there is none.
+
+    `auto` is curl where pycurl imports, else asyncio.
+    """
+    if name == "auto":
+        try:
+            return importlib.import_module(f"{__name__}.curl")
+        except ImportError:
+            name = "asyncio"
     return importlib.import_module(f"{__name__}.{_MODULES[name]}")
 
 

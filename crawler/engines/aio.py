@@ -36,6 +36,7 @@ from crawler import descriptors
 from crawler.body import Verdict
 from crawler.engines.http1 import (
     LINE_BYTES,
+    MOST_FIELDS,
     MOST_INTERIM,
     TOO_MANY_INTERIM,
     Fault,
@@ -56,7 +57,6 @@ from crawler.shortage import MEMORY, lacks_descriptors, plain, shortage
 NAME = "asyncio"
 DRIVER = "tasks"
 
-_MOST_FIELDS = 256
 _READ_BYTES = 64 * 1024  # aiohttp stops reading at twice as much: what a connection holds beside the budget
 _CLOSING_TURNS = 4  # of the loop, in which a connection that was aborted is closed; uvloop takes two
 _OURS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
@@ -111,7 +111,7 @@ class AioEngine:
             response_class=_Response,
             max_line_size=LINE_BYTES,
             max_field_size=LINE_BYTES,
-            max_headers=_MOST_FIELDS,
+            max_headers=MOST_FIELDS,
             read_bufsize=_READ_BYTES,
         )
         # It resends what is idempotent, on fresh connections too: a page that hangs up would be hit twice.
@@ -256,7 +256,7 @@ class _Run:
         if any(isinstance(cause, MemoryError) for cause in causes):
             return "local", MEMORY
         if any(isinstance(cause, LineTooLong) or "Too many headers" in str(cause) for cause in causes):
-            return "headers_too_large", f"a line of over {LINE_BYTES} bytes, or over {_MOST_FIELDS} fields"
+            return "headers_too_large", f"a line of over {LINE_BYTES} bytes, or over {MOST_FIELDS} fields"
         for cause in causes:
             if isinstance(cause, HttpProcessingError) and not isinstance(cause, _CUTS):
                 return "protocol", cause.message.partition("\n")[0].rstrip(":")

@@ -14,7 +14,7 @@ An exchange that the body stopped, or that came to its end, is a `Reply`; everyt
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from crawler.exchange import Exchange, Failure, Reply
 
@@ -37,3 +37,25 @@ class BlockingEngine(Protocol):
 
     def close(self) -> None:
         """Close every connection."""
+
+
+class PolledEngine(Protocol):
+    """An engine without a task, a thread or a callback an exchange: whoever drives it asks it what ended.
+
+    It is used from one thread. Times are on the `time.monotonic` clock.
+    """
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when `act` has something to do."""
+
+    def begin(self, exchange: Exchange, token: Any, now: float) -> None:
+        """Begin an exchange; it goes on with each `act`, the next one at once."""
+
+    def act(self, now: float) -> list[tuple[Any, Reply | Failure]]:
+        """Do what can be done without waiting; what ended, each with the token that it was begun with."""
+
+    def wake_at(self) -> float:
+        """The time at which `act` has something to do although the descriptor is not readable; infinity: never."""
+
+    def close(self) -> None:
+        """Close every connection, those in use included; what they were used for is forgotten."""

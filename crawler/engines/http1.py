@@ -22,6 +22,12 @@ MOST_INTERIM = 100
 
 TOO_MANY_INTERIM = f"more than {MOST_INTERIM} interim answers"
 
+MOST_FIELDS = 256
+"""How many fields a head may have, where the library leaves that to us."""
+
+MOST_TRAILERS = 100
+"""How many fields may follow a chunked body: as many as http.client takes in a head."""
+
 _MESSAGE_CHARACTERS = 200
 
 Fault = tuple[ErrorClass, str]
@@ -33,11 +39,17 @@ def authority_and_target(url: str) -> tuple[str, str]:
     return authority, f"/{rest}"
 
 
-def tls_context(*, insecure: bool) -> ssl.SSLContext:
-    """The TLS settings of all connections of an engine; trusted roots are the system's, certifi's where it has none."""
+def trusted_roots() -> tuple[str | None, str | None]:
+    """The file and the folder of the system's trusted roots; certifi's file where it has neither (a slim container)."""
     paths = ssl.get_default_verify_paths()
-    rootless = not (paths.cafile or paths.capath)  # a slim container
-    context = ssl.create_default_context(cafile=certifi.where() if rootless else None)
+    return (paths.cafile, paths.capath) if paths.cafile or paths.capath else (certifi.where(), None)
+
+
+def tls_context(*, insecure: bool) -> ssl.SSLContext:
+    """The TLS settings of all connections of an engine that uses Python's own TLS."""
+    paths = ssl.get_default_verify_paths()
+    rootless = not (paths.cafile or paths.capath)
+    context = ssl.create_default_context(cafile=trusted_roots()[0] if rootless else None)
     context.set_alpn_protocols(["http/1.1"])
     if insecure:
         context.check_hostname = False

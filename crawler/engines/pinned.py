@@ -22,7 +22,14 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from crawler import descriptors
-from crawler.engines.http1 import LINE_BYTES, MOST_INTERIM, TOO_MANY_INTERIM, authority_and_target, late_fault
+from crawler.engines.http1 import (
+    LINE_BYTES,
+    MOST_INTERIM,
+    MOST_TRAILERS,
+    TOO_MANY_INTERIM,
+    authority_and_target,
+    late_fault,
+)
 from crawler.engines.watchdog import Leash, Watchdog
 from crawler.exchange import Exchange, Timings
 from crawler.proxy import Proxy
@@ -31,7 +38,6 @@ from crawler.shortage import plain, shortage
 
 _HTTPS_PORT = 443
 _FIELD_LINE = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:|[ \t])[^\0\r\n]*\r?\n|\r?\n")
-_MOST_TRAILERS = 100  # as many as http.client takes fields in a head
 _LINE_ENDS = {ord("\r"): None, ord("\n"): None}
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 
@@ -169,13 +175,13 @@ class _Response(http.client.HTTPResponse):
         return int(match[1], 16)
 
     def _read_and_discard_trailer(self) -> None:
-        for _ in range(_MOST_TRAILERS):
+        for _ in range(MOST_TRAILERS):
             line = self.fp.readline(LINE_BYTES + 1)
             if len(line) > LINE_BYTES:
                 raise http.client.LineTooLong("trailer line")
             if line in (b"\r\n", b"\n", b""):
                 return
-        raise http.client.HTTPException(f"got more than {_MOST_TRAILERS} trailers")
+        raise http.client.HTTPException(f"got more than {MOST_TRAILERS} trailers")
 
 
 class _Connection(HTTPConnection):
