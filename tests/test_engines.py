@@ -191,8 +191,8 @@ Open = Callable[..., Bench]
 
 def make_bench(name: str, **options: Any) -> Bench:
     """A bench for an engine of whatever kind."""
-    kinds: dict[str, type[Bench]] = {"tasks": TaskBench, "polls": PollBench, "threads": ThreadBench}
-    return kinds[engines.load(name.partition(" ")[0]).DRIVER](name, **options)
+    kinds: dict[str, type[Bench]] = {"tasks": TaskBench, "polls": PollBench}
+    return kinds.get(engines.load(name.partition(" ")[0]).DRIVER, ThreadBench)(name, **options)
 
 
 @pytest.fixture(params=ENGINES)

@@ -63,7 +63,7 @@ class _Mouth(asyncio.Protocol):
         self._full = False
         self._changed()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self.closed.set()
         self._changed()
 
@@ -78,7 +78,7 @@ class _Ears(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard(data)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._deaf()
 
 

@@ -140,7 +140,7 @@ class CurlEngine:
     def _opened(self, descriptor: int, _purpose: int) -> int:
         """A new socket has this number: what was known of its namesake, which the epoll has forgotten, is void."""
         self._watched.pop(descriptor, None)
-        return pycurl.SOCKOPT_OK
+        return 0  # SOCKOPT_OK
 
     def _watch(self, what: int, descriptor: int, _multi: pycurl.CurlMulti, _data: object) -> None:
         """Watch a socket. One that rests between two exchanges stays watched: that spares two system calls a page."""

@@ -45,7 +45,7 @@ class Breakage:
         """Ask the handle that it happened to."""
         tls = exchange.url.startswith("https:")
         answer = curl.getinfo(pycurl.HTTP_CONNECTCODE) if exchange.proxy is not None and tls else 0
-        tunnelled = answer == 200 or not (exchange.proxy is not None and tls)
+        tunnelled = exchange.proxy is None or not tls or (answer == 200 and "CONNECT" not in message)
         fresh = curl.getinfo(pycurl.NUM_CONNECTS) > 0
         # What is sent to a proxy for a tunnel counts in it, too.
         met = not tls or not fresh or curl.getinfo(pycurl.APPCONNECT_TIME_T) > 0
@@ -71,7 +71,7 @@ class Breakage:
             return "local", MEMORY
         if self.sent:
             return self._broken(exchange, in_body=in_body)
-        if self.answer and not self.tunnelled:
+        if self.answer not in (0, 200):
             return refusal(self.answer)
         fault = self._unconnected(exchange, address)
         return proxy_fault(fault) if exchange.proxy is not None and not self._past_proxy(exchange) else fault

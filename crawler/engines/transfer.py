@@ -27,6 +27,7 @@ from crawler.shortage import MEMORY
 
 _BUFFER_BYTES = 64 * 1024
 _STOP = -1  # to libcurl: no more of this
+_SUPPRESS_CONNECT_HEADERS = 265  # CURLOPT_…, which pycurl has no name for
 _PROTOCOLS = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})  # whose requests say so also where they have none (RFC 9110 §8.6)
 
@@ -76,6 +77,10 @@ class Transfer:
         self.exchange: Exchange
         self.token: Any = None
         self.started = 0.0
+        self._headers: Headers | None
+        self._pinned: str | None
+        self._fault: Fault | None
+        self._raised: BaseException | None
         self._forget()
         self._prepare()
 
@@ -83,8 +88,8 @@ class Transfer:
         """Get ready for an exchange; then the handle goes to the multi handle."""
         self.exchange, self.token, self.started = exchange, token, now
         self._address, self._before_s = 0, 0.0
-        self._fault: Fault | None = None
-        self._raised: BaseException | None = None
+        self._fault = None
+        self._raised = None
         self._headed = self._stopped = False
         self._lines.clear()
         self.curl.setopt(pycurl.URL, exchange.url)
@@ -188,8 +193,7 @@ class Transfer:
 
     def _forget(self) -> None:
         """No option is known to be set."""
-        self._headers: Headers | None = None
-        self._pinned: str | None = None
+        self._headers = self._pinned = None
         self._time_ms = self._connect_ms = 0
         self._special = False
 
@@ -251,7 +255,11 @@ class Transfer:
         if method not in IDEMPOTENT:
             setopt(pycurl.FRESH_CONNECT, 1)  # on a kept one that breaks, libcurl would send it again
         if exchange.proxy is not None:
-            setopt(pycurl.HTTPPROXYTUNNEL, exchange.url.startswith("https:"))
+            if exchange.url.startswith("https:"):
+                setopt(pycurl.HTTPPROXYTUNNEL, 1)
+            else:
+                setopt(pycurl.REQUEST_TARGET, exchange.url)  # byte for byte: an empty query would be left out
+            setopt(_SUPPRESS_CONNECT_HEADERS, 1)
             setopt(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)
             setopt(pycurl.PROXYHEADER, _proxy_lines(exchange.proxy))
 
