@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from crawler.config import CrawlConfig
+from crawler.config import CrawlConfig, parse_names
 from crawler.errors import ConfigError, UsageError
 from crawler.executors.base import Executor
 from crawler.executors.processes import make_executor
@@ -137,7 +137,8 @@ async def afetch(urls: Items, *, ordered: bool = False, **settings: Any) -> Asyn
 def crawl(urls: Urls, out: str | Path | None = None, *, restart: bool = False, **settings: Any) -> Summary:
     """Crawl a list into the folder `out`, or go on with the crawl that is there: `crawl run` as a call.
 
-    `urls` is the path of a list, `-` for standard input, or an iterable as for `fetch`. Raises UsageError before
+    `urls` is the path of a list, a pattern or a folder of them, several as a list of `pathlib.Path`s, `-` for standard
+    input, or an iterable as for `fetch`. Raises UsageError before
     anything is fetched and RunError when the run itself fails.
     """
     return run_job(urls, Path(out) if out is not None else default_out(urls), make_config(settings), restart=restart)
@@ -153,6 +154,8 @@ def make_config(settings: Mapping[str, Any]) -> CrawlConfig:
     for name, value in settings.items():
         items = value.items() if isinstance(value, Mapping) else value
         values[name] = tuple(items) if isinstance(value, Mapping | list) else value
+        if isinstance(value, str) and name in ("accept_type", "carry"):
+            values[name] = parse_names(value)
     try:
         return msgspec.convert(values, CrawlConfig)
     except msgspec.ValidationError as error:

@@ -21,6 +21,7 @@ from crawler.proxy import parse_proxy
 from crawler.version import __version__
 
 Kind = Literal["identity", "tuning"]
+FORMATS = ("txt", "csv", "tsv", "jsonl", "parquet")
 ENGINES = ("auto", "curl", "asyncio", "gevent", "threads", "serial")
 _HOSTS_AT_ONE_ADDRESS = 4
 USER_AGENT = f"crawler/{__version__} (bulk fetcher; respects per-host limits)"
@@ -42,6 +43,11 @@ def parse_size(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is no size such as 500K, 16M or 1G")
     return int(match[1]) << 10 * "_KMG".index(match[2].upper() or "_")
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """The names in a text such as `id, label`."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _field(default: Any, kind: Kind, help_text: str) -> Any:
@@ -84,6 +90,11 @@ class CrawlConfig:
     allow_private: bool = _field(False, "identity", "fetch from private, loopback and reserved addresses too")
     allow_net: tuple[str, ...] = _field((), "identity", "fetch from this network too, as 10.0.0.0/8")
     accept_type: tuple[str, ...] = _field((), "identity", "media types to keep, as text/html,text/*; others are denied")
+    format: str | None = _field(
+        None, "identity", "how the list is written, where its name does not tell: txt, csv, tsv, jsonl or parquet"
+    )
+    column: str = _field("url", "identity", "the column with the URLs; a number where a table has no header")
+    carry: tuple[str, ...] = _field((), "identity", "columns to carry into each row's extra, as id,label")
     keep_duplicates: bool = _field(False, "identity", "fetch an entry again for each time that it stands in the list")
     no_bodies: bool = _field(False, "identity", "record the rows alone, without an archive")
 
@@ -95,6 +106,10 @@ class CrawlConfig:
         if self.engine not in ENGINES:
             raise ConfigError(f"There is no engine {self.engine!r}; choose one of {', '.join(ENGINES)}.")
         _check_engine(self.engine, http2=self.http2)
+        if self.format not in (None, *FORMATS):
+            raise ConfigError(f"There is no format {self.format!r}; choose one of {', '.join(FORMATS)}.")
+        if not self.column:
+            raise ConfigError("column is empty; name the column with the URLs.")
         if not TOKEN.fullmatch(self.method):
             raise ConfigError(f"{self.method!r} is no request method; write one such as GET or HEAD.")
         for name, value in (*self.header, ("User-Agent", self.user_agent)):

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import datetime
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -20,10 +19,13 @@ from crawler.errors import FolderError, InputError, StoreError
 from crawler.executors.processes import make_executor
 from crawler.pipeline import Pipeline
 from crawler.records import Outcome, Result
-from crawler.sources import Urls, open_urls
+from crawler.sources import Urls, open_urls, paths_of
 from crawler.sources.base import Mark, Source
+from crawler.sources.cutter import Layout
+from crawler.sources.files import find_files
+from crawler.sources.formats import plain_name
 from crawler.sources.recorded import RecordedSource
-from crawler.sources.text import TextSource
+from crawler.sources.several import Several
 from crawler.store.database import open_reading, read_meta
 from crawler.store.disk import DiskStore
 from crawler.store.folder import CrawlFolder
@@ -57,10 +59,17 @@ class Summary:
 
 
 def default_out(urls: Urls) -> Path:
-    """Where a list's crawl goes if nothing else is said: `NAME.crawl` beside you for a list `NAME.txt`."""
-    if not isinstance(urls, str | os.PathLike):
+    """Where a list's crawl goes if nothing else is said: `NAME.crawl` beside you for a list `NAME.txt`.
+
+    Of several files the first one counts. Raises InputError for a pattern that matches none.
+    """
+    paths = paths_of(urls)
+    if paths is None:
         return Path("list.crawl")
-    return Path("stdin.crawl" if os.fspath(urls) == "-" else f"{Path(urls).stem}.crawl")
+    if paths[0] == "-":
+        return Path("stdin.crawl")
+    first = paths[0] if Path(paths[0]).is_dir() else next(find_files(paths[:1]))
+    return Path(f"{Path(plain_name(first)).stem}.crawl")
 
 
 def run_job(
@@ -71,11 +80,12 @@ def run_job(
     Raises InputError and FolderError before anything is fetched, RunError when the run itself fails; what was
     committed until then is intact.
     """
-    _refuse_empty(urls)
     started = time.monotonic()
+    source = open_urls(urls, CrawlFolder(out).spool, layout_of(config))
+    if isinstance(source, Several) and not source.probe():
+        raise _no_url(source.name)  # before a folder is made for it
     store = DiskStore(out, identity=config.identity(), warcinfo=_warcinfo(config), restart=restart)
     try:
-        source = open_urls(urls, store.folder.spool)
         finished = _is_finished(source, store) or _record(source, store, config, store.done(), watch)
         if finished and not sum(store.counts().values()):
             raise _no_url("Standard input" if source.name == "-" else source.name)
@@ -109,8 +119,7 @@ def _is_finished(source: Source, store: DiskStore) -> bool:
     if store.mark is None:
         return False
     mark = msgspec.convert(store.mark, Mark)
-    source.check(mark)
-    return store.finished and source.total_bytes == mark.offset
+    return source.check(mark) and store.finished
 
 
 def _summary(store: DiskStore, started: float, finished: bool) -> Summary:
@@ -149,15 +158,13 @@ def _warcinfo(config: CrawlConfig) -> Callable[[str], bytes]:
     return make
 
 
-def _refuse_empty(urls: Urls) -> None:
-    """Raise InputError for a file without a URL, before a folder is made for it."""
-    path = os.fspath(urls) if isinstance(urls, str | os.PathLike) else "-"
-    if path != "-" and next(iter(TextSource(path)), None) is None:
-        raise _no_url(path)
-
-
 def _no_url(name: str) -> InputError:
     return InputError(f"{name} holds no URL; put one on each line.")
+
+
+def layout_of(config: CrawlConfig) -> Layout:
+    """How the list of a crawl is written."""
+    return Layout(config.format, config.column, config.carry)
 
 
 def _record(source: Source, store: DiskStore, config: CrawlConfig, done: Iterable[int], watch: Watch | None) -> bool:
@@ -188,6 +195,6 @@ def _record(source: Source, store: DiskStore, config: CrawlConfig, done: Iterabl
 
 def _further(mark: Mark | None, store: DiskStore) -> Any:
     """The input mark as JSON values; None where the list was read again, and not yet as far as was committed."""
-    if mark is None or (store.mark is not None and mark.offset < store.mark["offset"]):
+    if mark is None or (store.mark is not None and mark.place < msgspec.convert(store.mark, Mark).place):
         return None
     return msgspec.to_builtins(mark)

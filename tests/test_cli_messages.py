@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 from pathlib import Path
@@ -23,6 +24,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "empty.txt").touch()
     (tmp_path / "comments.txt").write_text("# http://127.0.0.1/\n\n  # and more\n")
     (tmp_path / "wide.txt").write_text("http://127.0.0.1/\n", encoding="utf-16")
+    (tmp_path / "table.csv").write_text("\nid,url\n1,http://127.0.0.1/\n")
+    (tmp_path / "objects.jsonl").write_text('{"id": 1, "url": "http://127.0.0.1/"}\n')
+    (tmp_path / "array.jsonl").write_text('["http://127.0.0.1/"]')
+    (tmp_path / "table.parquet").write_text("no table")
+    (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(b"http://127.0.0.1/")[:15])
+    (tmp_path / "fake.txt.zst").write_text("http://127.0.0.1/\n")
     (tmp_path / "folder").mkdir()
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "letter").touch()
@@ -41,17 +48,31 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
 
 RUN = "; see 'crawl run --help'."
 MISTAKES = {
-    "missing.txt": "missing.txt does not exist; name a text file with one URL a line, or a command (run, demo, ",
-    "reprot DIR": "reprot does not exist; name a text file with one URL a line, or a command, perhaps report.",
-    "run missing.txt": "missing.txt does not exist; name a text file with one URL a line.",
-    "folder": "folder is a folder; name a text file with one URL a line, or - to read from a pipe.",
-    "pipe": "pipe is no regular file; name a text file",
+    "missing.txt": "missing.txt does not exist; name a file with a list of URLs, or a command (run, demo, ",
+    "reprot DIR": "reprot does not exist; name a file with a list of URLs, or a command, perhaps report.",
+    "run missing.txt": "missing.txt does not exist; name a file with a list of URLs.",
+    "folder": "folder is a folder without a list in it; a list's name ends in txt, csv, tsv, jsonl or parquet, also .gz or .zst.",
+    "pipe": "pipe is no regular file; name a file with a list",
     "empty.txt": "empty.txt holds no URL; put one on each line.",
     "comments.txt": "comments.txt holds no URL; put one on each line.",
     "wide.txt": "wide.txt is UTF-16; save it as UTF-8",
     "run": f"the following arguments are required: LIST{RUN}",
     "--fail": f"the following arguments are required: LIST{RUN}",
-    "urls.txt other.txt": f"'crawl run' does not know 'other.txt'{RUN}",
+    "urls.txt other.txt": "other.txt does not exist; name a file with a list of URLs.",
+    "urls.txt -": "Standard input (-) is a list of its own; send the files through it, or name files alone.",
+    "nothing-*.csv": "nothing-*.csv matches no file; name files with lists of URLs.",
+    "good.crawl": "good.crawl is the folder of a crawl; name its list, and go on with --out good.crawl.",
+    "table.csv --column link": "table.csv has no column 'link' in line 2; it has id, url: name one of them with ",
+    "table.csv --carry label": "table.csv has no column 'label' in line 2; it has id, url: name one of them with ",
+    "objects.jsonl --column link": "objects.jsonl has no 'link' in line 1; it has id, url: name one of them with ",
+    "array.jsonl": "array.jsonl is one JSON array; write one object a line (jq -c '.[]').",
+    "table.parquet": "table.parquet is no Parquet file, or is damaged (",
+    "urls.txt table.csv --column link": "table.csv has no column 'link' in line 2; it has id, url: name one of them",
+    "cut.txt.gz": "cut.txt.gz is damaged: its gzip stream is cut; mend it and run the same command again, it goes on",
+    "fake.txt.zst": "fake.txt.zst is damaged: at its beginning stands no zstd; mend it",
+    "urls.txt --format xml": "--format: invalid choice: 'xml' (choose from ",
+    "- --format parquet": "Parquet is read from its end, which a pipe does not allow; name a file instead.",
+    "run ": f"LIST: an empty name is no list{RUN}",
     "urls.txt --nope": f"'crawl run' does not know '--nope'{RUN}",
     "urls.txt --proc 2": "'crawl run' does not know '--proc'; perhaps --procs.",
     "urls.txt --per_host=2": "'crawl run' does not know '--per_host'; perhaps --per-host.",
@@ -94,7 +115,7 @@ MISTAKES = {
     "retry good.crawl --error dns,invalid_url": "--error: an entry that is no URL (invalid_url) cannot be fetched; see",
     "retry good.crawl --status 404,6xx": "--status: '6xx' is no status; write a number such as 404, or a class such as",
     "retry good.crawl --max-time 9": "'crawl retry' does not know '--max-time'; see 'crawl retry --help'.",
-    "\x1b[31m": "\\x1b[31m does not exist; name a text file",
+    "\x1b[31m": "\\x1b[31m matches no file; name files with lists of URLs.",
 }
 
 

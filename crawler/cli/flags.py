@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Container
 from typing import Any
 
-from crawler.config import ENGINES, CrawlConfig, parse_size
+from crawler.config import ENGINES, FORMATS, CrawlConfig, parse_names, parse_size
 
 _METAVARS = {
     "procs": "N",
@@ -22,8 +22,12 @@ _METAVARS = {
     "method": "METHOD",
     "resolver": "HOST:PORT",
     "proxy": "URL",
+    "format": "NAME",
+    "column": "NAME",
+    "carry": "NAMES",
 }
 _GROUPS = {
+    "what to read": ("format", "column", "carry"),
     "how fast": ("procs", "conc", "engine", "chunk_size", "resolver"),
     "how politely": ("per_host", "per_address", "delay", "robots", "user_agent"),
     "how long, how much": ("max_time", "connect_timeout", "min_speed", "max_body", "max_redirects", "retries"),
@@ -64,14 +68,15 @@ def _add_flag(group: Any, field: dataclasses.Field[Any], default: Any) -> None:
         action = argparse.BooleanOptionalAction if default else "store_true"
         group.add_argument(flag, action=action, default=default, help=text)
     elif isinstance(default, tuple):
-        action = "extend" if field.name == "accept_type" else "append"
-        kind = {"accept_type": _split, "header": _header}.get(field.name, str)
+        action = "extend" if field.name in ("accept_type", "carry") else "append"
+        kind = {"accept_type": parse_names, "carry": parse_names, "header": _header}.get(field.name, str)
         metavar, text = _METAVARS[field.name], f"{text} (repeatable)"
         group.add_argument(flag, default=[], action=action, type=kind, metavar=metavar, help=text)
     else:
         shown = "16M" if field.name == "max_body" else f"{default:g}" if isinstance(default, float) else default
         text = text if field.name == "user_agent" or default is None else f"{text} (default {shown})"
-        choices = {"choices": ENGINES} if field.name == "engine" else {"type": _type(field.name, default)}
+        names = {"engine": ENGINES, "format": FORMATS}.get(field.name)
+        choices = {"choices": names} if names else {"type": _type(field.name, default)}
         group.add_argument(flag, default=default, metavar=_METAVARS.get(field.name, "N"), help=text, **choices)
 
 
@@ -110,7 +115,3 @@ def _header(text: str) -> tuple[str, str]:
     if not colon:
         raise argparse.ArgumentTypeError("there is no colon; write 'Name: value'")  # it may be a secret: not shown
     return name.strip(), value.strip()
-
-
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import io
 import os
 import sys
@@ -75,10 +76,10 @@ def _with_command(arguments: list[str]) -> list[str]:
     if not arguments or arguments[0] in (*_COMMANDS, "-h", "--help", "--version"):
         return arguments or ["--help"]
     first = arguments[0]
-    if not first.startswith("-") and not os.path.exists(first):  # noqa: PTH110 - Path.exists may raise
+    if not first.startswith("-") and not os.path.exists(first) and not glob.has_magic(first):  # noqa: PTH110 - Path.exists may raise
         meant = _suggestion(first, _COMMANDS)
         hint = f"or a command, {meant}" if meant else f"or a command ({', '.join(_COMMANDS)})"
-        raise InputError(f"{first} does not exist; name a text file with one URL a line, {hint}.")
+        raise InputError(f"{first} does not exist; name a file with a list of URLs, {hint}.")
     return ["run", *arguments]
 
 

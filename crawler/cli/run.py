@@ -12,9 +12,11 @@ from crawler.job import default_out, run_job
 
 _ABOUT = """\
 Example: crawl urls.txt --procs 4 --conc 256 --out pages.crawl
+         crawl shops.csv.gz --column website --carry id,name
 
 Fetch every URL of a list into a folder: pages as WARC, one status record for each entry.
-The same command again goes on where it stood. '-' reads the list from standard input.
+The same command again goes on where it stood. A list is text with one URL a line, CSV, TSV, JSON Lines (whole
+requests too) or Parquet, also .gz or .zst; '-' reads it from standard input.
 """
 
 
@@ -38,15 +40,27 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("list", metavar="LIST", help="a text file with one URL a line, or - for standard input")
+    parser.add_argument(
+        "lists",
+        metavar="LIST",
+        nargs="+",
+        type=_list,
+        help="files, folders or patterns of files, or - for standard input",
+    )
     parser.add_argument("--out", metavar="DIR", type=Path, help="the crawl's folder (default: NAME.crawl for NAME.txt)")
     parser.add_argument("--restart", action="store_true", help="forget what the folder holds and begin anew")
     watched.add_arguments(parser)
     add_flags(parser)
 
 
+def _list(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name is no list")
+    return Path(text)
+
+
 def main(args: argparse.Namespace) -> int:
     """Run the crawl; 0 when every entry has its final record, 3 with --fail, 130 when it was interrupted."""
     config = config_of(args)
-    out = args.out or default_out(args.list)
-    return watched.main(args, lambda watch: run_job(args.list, out, config, restart=args.restart, watch=watch))
+    out = args.out or default_out(args.lists)
+    return watched.main(args, lambda watch: run_job(args.lists, out, config, restart=args.restart, watch=watch))

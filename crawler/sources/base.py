@@ -20,12 +20,21 @@ _SHOWN = 2_000  # characters of a bad entry that are kept
 class Mark(msgspec.Struct, frozen=True):
     """How far an input was read: `digest` is the BLAKE2b (hex) of its first `offset` bytes (of objects: entries).
 
-    `plain` says that no request among them was more than a URL and its `extra`: what the rows keep of one.
+    `plain` says that no request among them was more than a URL and its `extra`: what the rows keep of one. Where a
+    list has several files, offset and digest are those of the last one that was begun, the `files`th, and `before` is
+    the digest of all files before it.
     """
 
     offset: int
     digest: str
     plain: bool = True
+    files: int = 1
+    before: str = ""
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """What tells which of two marks of one list is further on."""
+        return self.files, self.offset
 
 
 class Source(Protocol):
@@ -54,8 +63,11 @@ class Source(Protocol):
     def mark(self) -> Mark | None:
         """What was read for the batches yielded so far and no byte more; None where nobody can say."""
 
-    def check(self, mark: Mark) -> None:
-        """Raise InputError, now or in iterating, where the input does not begin with what was marked."""
+    def check(self, mark: Mark) -> bool:
+        """Whether what was marked is known to be all that there is.
+
+        Raises InputError, now or in iterating, where the input does not begin with what was marked.
+        """
 
 
 def read_entry(raw: bytes) -> tuple[str, str | None]:

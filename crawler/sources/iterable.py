@@ -46,9 +46,10 @@ class _ItemSource:
         """The requests of the entries that were yielded, their `extra` aside; here `offset` counts entries."""
         return Mark(self.position, self._hash.hexdigest(), self._plain)
 
-    def check(self, mark: Mark) -> None:
+    def check(self, mark: Mark) -> bool:
         """Objects can be read only once: iterating raises InputError where they differ from what was marked."""
         self._expected = mark if mark.offset else None
+        return False
 
     def _entries(self, items: Iterable[object]) -> list[Entry]:
         entries: list[Entry] = []
@@ -57,7 +58,7 @@ class _ItemSource:
             seq = self.next_seq
             self.position += 1
             self._hash.update(_encode((request.url, request.method, request.headers, request.body)))
-            self._plain &= problem is not None or _is_plain(request)
+            self._plain &= problem is not None or is_plain(request)
             self._compare(ended=False)
             entries.append(Entry(seq, self.name, self.position, request, problem))
         return entries
@@ -158,7 +159,8 @@ def read_request(item: object) -> tuple[Request, str | None]:
     return (item if url == item.url else msgspec.structs.replace(item, url=url)), problem
 
 
-def _is_plain(request: Request) -> bool:
+def is_plain(request: Request) -> bool:
+    """Whether a request is no more than a URL and its `extra`: what the row keeps of one."""
     return (request.method, request.headers, request.body) == ("GET", {}, b"")
 
 

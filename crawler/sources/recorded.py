@@ -37,8 +37,9 @@ class RecordedSource:
         """None: how far the input was read stays what it was."""
         return None
 
-    def check(self, mark: Mark) -> None:
-        """Nothing: rows do not change behind the back of the run that has locked their folder."""
+    def check(self, mark: Mark) -> bool:  # noqa: ARG002 - one signature for all sources
+        """No: rows do not change behind the back of the run that has locked their folder, and are yet to be fetched."""
+        return False
 
 
 def _entry(row: Row) -> Entry:

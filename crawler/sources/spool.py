@@ -17,7 +17,7 @@ from typing import BinaryIO, Self
 
 from crawler.durable import sync_folder
 from crawler.errors import StoreError
-from crawler.sources.text import BLOCK
+from crawler.sources.packed import BLOCK
 
 _HEAD = struct.Struct("<II")
 

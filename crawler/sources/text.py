@@ -1,8 +1,8 @@
-"""A text file with one URL a line."""
+"""A text file: one URL a line, a table, or JSON; plain or compressed."""
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import os
 import stat
 from collections.abc import Iterator
@@ -13,62 +13,102 @@ from crawler.errors import InputError
 from crawler.escape import printable
 from crawler.records import Entry
 from crawler.sources.base import Mark
-from crawler.sources.lines import Lines, refuse_utf16
+from crawler.sources.cutter import Cutter, Layout, begin_hash, refuse_binary
+from crawler.sources.formats import format_of, make_parser
+from crawler.sources.packed import BLOCK, Damage, Packing, Unpacked, packing_of
 
-BLOCK = 64 * 1024
-"""Bytes that are read at a time."""
+_HEAD_BYTES = 4
+
+
+class Readable(Protocol):
+    """Gives its next bytes, at most `count`, and none at its end."""
+
+    def read(self, count: int, /) -> bytes: ...
 
 
 class TextSource:
-    """The entries of a text file: UTF-8, one a line, `#` begins a comment. `block` is in bytes.
+    """The entries of a text file in UTF-8, in the format of its `layout` or else of its name. `block` is in bytes.
 
-    The file may have any length; what is held of it is a block. Raises InputError where it cannot be read.
+    The file may have any length; what is held of it is a block, and of one record as much as its parser says. A file
+    that is compressed is unpacked as a stream: `position` and `total_bytes` are those of the file, marks are those of
+    the text. Raises InputError where it cannot be read, and behind the last whole line where it is damaged.
     """
 
     length: int | None = None
 
-    def __init__(self, path: str | os.PathLike[str], *, first_seq: int = 1, block: int = BLOCK) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        first_seq: int = 1,
+        block: int = BLOCK,
+        layout: Layout = Layout(),  # noqa: B008 - it is frozen
+    ) -> None:
         self.name = os.fspath(path)
         self.first_seq = first_seq
+        self.position = 0
         self._block = block
-        self._lines = Lines(printable(self.name), first_seq)  # a file's name need not be UTF-8, a row's text must
+        self._layout = layout
+        self._form = layout.format or format_of(self.name) or "txt"
+        self._parser = self._begin()
         with open_list(self.name) as file:
-            refuse_utf16(file.read(2), self.name)
+            head = file.read(_HEAD_BYTES)
+            self._packing: Packing | None = packing_of(self.name, head)
+            if self._packing is None:
+                refuse_binary(head, self.name)
             self.total_bytes: int | None = os.fstat(file.fileno()).st_size
-
-    @property
-    def position(self) -> int:
-        """Bytes that were read."""
-        return self._lines.position
 
     @property
     def next_seq(self) -> int:
         """The seq behind the last entry that was yielded."""
-        return max(self.first_seq, self._lines.next_seq)
+        return max(self.first_seq, self._parser.next_seq)
 
     def __iter__(self) -> Iterator[list[Entry]]:
-        self._lines = lines = Lines(printable(self.name), self.first_seq)
-        with open_list(self.name) as file:
-            for block in blocks(file, self._block):
-                if batch := lines.feed(block):
+        self._parser = parser = self._begin()
+        with self._opened(parser) as (file, text):
+            while block := text.read(self._block):
+                self.position = file.tell()
+                if batch := parser.feed(block):
                     yield batch
-        if batch := lines.finish():
-            yield batch
+            self.position = file.tell()
+            if batch := parser.finish():
+                yield batch
 
     def mark(self) -> Mark:
         """The bytes of the lines that were yielded so far."""
-        return self._lines.mark()
+        return self._parser.mark()
 
-    def check(self, mark: Mark) -> None:
-        """Raise InputError where the file does not begin with the marked lines; others may follow them."""
-        with open_list(self.name) as file:
-            check_prefix(file, mark, self.name)
+    def check(self, mark: Mark) -> bool:
+        """Whether the marked lines are all; raises InputError where the file does not begin with them."""
+        with self._opened(None) as (_, text):
+            return check_prefix(text, mark, self.name, self._form)
 
+    def whole(self) -> Mark:
+        """The mark behind its last line; no line is parsed for it."""
+        hashed, length = begin_hash(self._form), 0
+        with self._opened(None) as (_, text):
+            while block := text.read(BLOCK):
+                hashed.update(block)
+                length += len(block)
+        return Mark(length, hashed.hexdigest())
 
-class _Readable(Protocol):
-    """Gives its next bytes, at most `count`, and none at its end."""
+    def _begin(self) -> Cutter:
+        # A file's name need not be UTF-8, a row's text must.
+        return make_parser(self._form, printable(self.name), self.first_seq, self._layout)
 
-    def read(self, count: int, /) -> bytes: ...
+    @contextlib.contextmanager
+    def _opened(self, parser: Cutter | None) -> Iterator[tuple[BinaryIO, Readable]]:
+        """The file and its text; whatever is wrong with it in the middle is an InputError that says where."""
+        try:
+            with open_list(self.name) as file:
+                yield file, (file if self._packing is None else Unpacked(file, self._packing))
+        except OSError as error:
+            raise InputError(f"{self.name} cannot be read on ({reason_of(error)}); run the command again.") from error
+        except Damage as error:
+            where = f" behind line {parser.line:,}" if parser is not None and parser.line else ""
+            raise InputError(
+                f"{self.name} is damaged{where}: {error}; mend it and run the same command again, it goes on there."
+            ) from error
 
 
 def open_list(name: str) -> BinaryIO:
@@ -77,41 +117,38 @@ def open_list(name: str) -> BinaryIO:
         # Asked before it is opened: to open a named pipe is to wait for its writer.
         if not stat.S_ISREG(Path(name).stat().st_mode):
             what = "a folder" if Path(name).is_dir() else "no regular file"
-            raise InputError(f"{name} is {what}; name a text file with one URL a line, or - to read from a pipe.")
+            raise InputError(f"{name} is {what}; name a file with a list of URLs, or - to read from a pipe.")
         return Path(name).open("rb", buffering=0)
     except FileNotFoundError as error:
-        raise InputError(f"{name} does not exist; name a text file with one URL a line.") from error
+        raise InputError(f"{name} does not exist; name a file with a list of URLs.") from error
     except PermissionError as error:
         raise InputError(f"{name} may not be read by this user; change its permissions (chmod).") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise InputError(f"{name!r} cannot be opened ({_reason(error)}); name a text file.") from error
+        raise InputError(f"{name!r} cannot be opened ({reason_of(error)}); name a file with a list of URLs.") from error
 
 
-def blocks(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """What is left of a file, `size` bytes at most at a time. Raises InputError where reading fails."""
-    try:
-        while block := file.read(size):
-            yield block
-    except OSError as error:
-        raise InputError(f"{file.name} cannot be read on ({_reason(error)}); run the command again.") from error
+def check_prefix(file: Readable, mark: Mark, name: str, form: str = "txt") -> bool:
+    """Whether what was marked is all of a file.
 
-
-def check_prefix(file: _Readable, mark: Mark, name: str) -> None:
-    """Raise InputError where a file does not begin with what was marked, or its last line has grown since."""
-    hashed = hashlib.blake2b()
+    Raises InputError where it does not begin with that, or its last line has grown since.
+    """
+    hashed = begin_hash(form)
     left = mark.offset
     last = b"\n"
     while left and (block := file.read(min(left, BLOCK))):
         hashed.update(block)
         left -= len(block)
         last = block[-1:]
-    grown = last not in b"\r\n" and file.read(1) not in (b"", b"\r", b"\n")
+    behind = file.read(1) if not left else b""
+    grown = last not in b"\r\n" and behind not in (b"", b"\r", b"\n")
     if left or grown or hashed.hexdigest() != mark.digest:
         raise InputError(
             f"{name} differs from what this crawl began with in its first {mark.offset:,} bytes; "
             "only add lines at its end, or begin a new crawl (--restart)."
         )
+    return not behind
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """What the system, or whoever, says is wrong."""
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
