@@ -154,8 +154,8 @@ def make_config(settings: Mapping[str, Any]) -> CrawlConfig:
     for name, value in settings.items():
         items = value.items() if isinstance(value, Mapping) else value
         values[name] = tuple(items) if isinstance(value, Mapping | list) else value
-        if isinstance(value, str) and name in ("accept_type", "carry"):
-            values[name] = parse_names(value)
+    if isinstance(carry := values.get("carry"), str):
+        values["carry"] = parse_names(carry)
     try:
         return msgspec.convert(values, CrawlConfig)
     except msgspec.ValidationError as error:
