@@ -22,7 +22,8 @@ from pathlib import Path
 import crawler
 from benchmarks.figures import show, show_json
 from benchmarks.job import add_flags, flags_of, run_job, scratch
-from benchmarks.origin import running_origin, served_files
+from benchmarks.origin import running_origin
+from benchmarks.site import served_files
 
 _FILES = 4  # different bodies: the origin holds each of them once, however many ask for it
 _LOOK_S = 0.05

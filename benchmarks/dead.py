@@ -20,7 +20,8 @@ from typing import Any
 import crawler
 from benchmarks.figures import show, show_json
 from benchmarks.job import add_flags, flags_of, run_job, scratch
-from benchmarks.origin import PAGE_BYTES, running_origin
+from benchmarks.origin import running_origin
+from benchmarks.site import PAGE_BYTES
 
 _DEAD = "127.0.0.99"
 _POLITE = ("--per-host", "4", "--connect-timeout", "5")

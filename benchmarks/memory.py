@@ -16,7 +16,8 @@ from pathlib import Path
 import crawler
 from benchmarks.figures import show, show_json
 from benchmarks.job import Job, add_flags, flags_of, run_job, scratch
-from benchmarks.origin import PAGE_BYTES, running_origin
+from benchmarks.origin import running_origin
+from benchmarks.site import PAGE_BYTES
 
 _SHARES = (10, 50, 100)
 _MOMENT = "SELECT fetched_at FROM pages WHERE fetched_at IS NOT NULL ORDER BY fetched_at LIMIT 1 OFFSET ?"

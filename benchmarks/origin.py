@@ -1,15 +1,11 @@
 """An origin server that is cheap enough never to be the limit: a child process that sends precomputed responses.
 
-`python -m benchmarks.origin [--addresses 127.0.0.1,127.0.0.2] [--procs N] [--root DIR]` listens on a free port of
-every address, prints one JSON line, `{"bases": ["http://127.0.0.1:PORT", …]}`, and serves until its standard input
-ends. N processes share the ports by `SO_REUSEPORT`. It reads GET requests without a body, and no header field but
-`Connection: close`.
-
-| path | answer |
-| --- | --- |
-| `/page/N?size=BYTES` | `page(N, BYTES)`, an HTML page of that many bytes (8192) |
-| `/wait/SECONDS/N?size=BYTES` | the same, so many seconds later |
-| `/file/PATH` | a file below DIR, all of which is held in memory; a query is ignored |
+`python -m benchmarks.origin [--addresses 127.0.0.1,127.0.0.2 | --everywhere] [--procs N] [--root DIR] [--tls PEM]`
+listens on a free port of every address, prints one JSON line, `{"bases": ["http://127.0.0.1:PORT", …]}`, and serves
+until its standard input ends. N processes share the ports by `SO_REUSEPORT`. It reads GET requests without a body, and
+no header field but `Connection: close`; `site.py` says what it answers. `--everywhere` is every address of 127.0.0.0/8
+at one port, and nothing that comes from another machine. PEM holds a private key and its certificates; no TLS session
+is resumed, so each connection is a whole handshake.
 """
 
 from __future__ import annotations
@@ -17,131 +13,87 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import functools
+import dataclasses
 import json
-import mimetypes
 import os
-import random
-import re
 import socket
+import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
-from urllib.parse import quote, unquote_to_bytes
 
 import uvloop
 
-LOOPBACK = ("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4")
-PAGE_BYTES = 8192
+from benchmarks.site import Answer, Site
 
-_PAGE = re.compile(rb"/(?:page|wait/(\d{1,4}(?:\.\d{1,6})?))/(\d{1,18})(?:\?size=(\d{1,8}))?")
+LOOPBACK = ("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4")
+EVERYWHERE = ("0.0.0.0",)
+
 _BACKLOG = 65_535
 
 
-def page(number: int, size: int = PAGE_BYTES) -> bytes:
-    """The page that `/page/NUMBER?size=SIZE` serves: `size` bytes, the same ones in every run."""
-    opening = b"<!doctype html>\n<html><head><title>Page %d</title></head><body>\n" % number
-    return (opening + _filler(size)[len(opening) :])[:size]
+@dataclasses.dataclass(frozen=True, slots=True)
+class Origin:
+    """A running origin: its base URLs, one an address, and the process that it began as."""
 
+    bases: tuple[str, ...]
+    pid: int
 
-def served_files(root: Path) -> dict[str, Path]:
-    """Every file below `root` by its path in a URL (`library/json.html`, percent-encoded); links are left out."""
-    files = (path for path in sorted(root.rglob("*")) if path.is_file() and not path.is_symlink())
-    return {quote(os.fsencode(path.relative_to(root))): path for path in files}
+    @property
+    def port(self) -> int:
+        """The port of the first base."""
+        return int(self.bases[0].rpartition(":")[2])
 
 
 @contextlib.contextmanager
-def running_origin(
-    addresses: Sequence[str] = LOOPBACK, *, procs: int = 1, root: Path | None = None
-) -> Iterator[tuple[str, ...]]:
-    """An origin as a child process, for as long as the block lasts; its base URLs, one an address.
+def started_origin(
+    addresses: Sequence[str] = LOOPBACK, *, procs: int = 1, root: Path | None = None, tls: Path | None = None
+) -> Iterator[Origin]:
+    """An origin as a child process, for as long as the block lasts.
 
     Raises RuntimeError where it does not start.
     """
-    command = [sys.executable, "-P", __file__, "--addresses", ",".join(addresses), "--procs", str(procs)]
-    command += ["--root", str(root)] if root is not None else []
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    command = [sys.executable, "-m", "benchmarks.origin", "--procs", str(procs)]
+    command += ["--everywhere"] if addresses == EVERYWHERE else ["--addresses", ",".join(addresses)]
+    command += ["--root", str(root.absolute())] if root is not None else []
+    command += ["--tls", str(tls.absolute())] if tls is not None else []
+    checkout = Path(__file__).parents[1]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=checkout) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         announcement = child.stdout.readline()
         if not announcement:
             raise RuntimeError("The origin did not start; what it says of that stands above.")
         try:
-            yield tuple(json.loads(announcement)["bases"])
+            yield Origin(tuple(json.loads(announcement)["bases"]), child.pid)
         finally:
             child.stdin.close()
 
 
-@functools.cache
-def _words() -> list[str]:
-    """A vocabulary, so that a page compresses about as well as text does."""
-    chance = random.Random(1)
-    return ["".join(chance.choices("etaoinshrdlucmfw", k=chance.randint(2, 9))) for _ in range(2000)]
-
-
-@functools.lru_cache(maxsize=64)
-def _filler(size: int) -> bytes:
-    """What all pages of a size have in common."""
-    chance, lines, length = random.Random(size), [], 0
-    frequency = [1 / rank for rank in range(1, len(_words()) + 1)]
-    while length < size:
-        words = " ".join(chance.choices(_words(), frequency, k=chance.randint(20, 80)))
-        lines.append(f'<p class="text"><a href="/page/{chance.randrange(10**6)}">link</a> {words}</p>\n')
-        length += len(lines[-1])
-    closing = "</body></html>\n"
-    return ("".join(lines)[: max(size - len(closing), 0)] + closing).encode("ascii")
-
-
-@functools.lru_cache(maxsize=64)
-def _head(length: int, status: str = "200 OK", content_type: str = "text/html; charset=utf-8") -> bytes:
-    return f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n".encode("ascii")
-
-
-_NOT_FOUND = _head(0, "404 Not Found")
-_NOT_ALLOWED = _head(0, "405 Method Not Allowed")
-
-
-def _load(root: Path) -> dict[bytes, bytes]:
-    """The response to each path. What is no key cannot be served, so no path leads out of `root`."""
-    return {
-        b"/file/" + unquote_to_bytes(path): _head(len(body), content_type=_media_type(file)) + body
-        for path, file in served_files(root).items()
-        for body in [file.read_bytes()]
-    }
-
-
-def _media_type(file: Path) -> str:
-    guessed, coding = mimetypes.guess_type(file.name)
-    if coding is not None:
-        return f"application/{coding}"  # the file is what is asked for, not what is packed into it
-    return guessed or "application/octet-stream"
-
-
-def _answer(files: Mapping[bytes, bytes], head: bytes) -> tuple[float, bytes]:
-    """The response to a request, and how many seconds to wait before it."""
-    method, _, rest = head.partition(b" ")
-    target = rest.partition(b" ")[0]
-    if method != b"GET":
-        return 0, _NOT_ALLOWED
-    if match := _PAGE.fullmatch(target):
-        size = int(match[3] or PAGE_BYTES)
-        return float(match[1] or 0), _head(size) + page(int(match[2]), size)
-    return 0, files.get(unquote_to_bytes(target.partition(b"?")[0]), _NOT_FOUND)
+@contextlib.contextmanager
+def running_origin(
+    addresses: Sequence[str] = LOOPBACK, *, procs: int = 1, root: Path | None = None
+) -> Iterator[tuple[str, ...]]:
+    """The base URLs of an origin that runs for as long as the block lasts; raises as `started_origin`."""
+    with started_origin(addresses, procs=procs, root=root) as origin:
+        yield origin.bases
 
 
 class _Connection(asyncio.Protocol):
     """One connection: requests in turn until the client has enough."""
 
-    def __init__(self, files: Mapping[bytes, bytes]) -> None:
-        self._files = files
+    def __init__(self, site: Site) -> None:
+        self._site = site
         self._unread = b""
         self._waiting = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's have the methods, not the type
+        if not str(transport.get_extra_info("peername")[0]).startswith("127."):
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._unread += data
@@ -150,34 +102,52 @@ class _Connection(asyncio.Protocol):
     def _serve(self) -> None:
         while not self._waiting and b"\r\n\r\n" in self._unread:
             head, _, self._unread = self._unread.partition(b"\r\n\r\n")
-            seconds, response = _answer(self._files, head)
-            last = b"\r\nconnection: close" in head.lower()
-            if seconds:
+            answer = self._site.answer(head)
+            if answer.seconds:
                 self._waiting = True
-                asyncio.get_running_loop().call_later(seconds, self._resume, response, last)
+                asyncio.get_running_loop().call_later(answer.seconds, self._resume, answer)
             else:
-                self._send(response, last)
+                self._send(answer)
 
-    def _resume(self, response: bytes, last: bool) -> None:
+    def _resume(self, answer: Answer) -> None:
         self._waiting = False
-        self._send(response, last)
+        self._send(answer)
         self._serve()
 
-    def _send(self, response: bytes, last: bool) -> None:
+    def _send(self, answer: Answer) -> None:
         if not self._transport.is_closing():
-            self._transport.write(response)
-            if last:
+            self._transport.write(answer.payload)
+            if answer.last:
                 self._transport.close()
 
 
 def _listen(addresses: Sequence[str], procs: int) -> list[list[socket.socket]]:
     """For each process its own listening socket on every address, at the same port."""
+    first = [_server(address, 0) for address in addresses]
+    return [first, *([_server(*sock.getsockname()) for sock in first] for _ in range(procs - 1))]
 
-    def server(address: str, port: int) -> socket.socket:
-        return socket.create_server((address, port), backlog=_BACKLOG, reuse_port=True)
 
-    first = [server(address, 0) for address in addresses]
-    return [first, *([server(*sock.getsockname()) for sock in first] for _ in range(procs - 1))]
+def _server(address: str, port: int) -> socket.socket:
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(socket.socket())
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if (address,) == EVERYWHERE:  # no other machine's packets come from this device
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+        sock.bind((address, port))
+        sock.listen(_BACKLOG)
+        stack.pop_all()
+    return sock
+
+
+def _context(pem: Path | None) -> ssl.SSLContext | None:
+    if pem is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.num_tickets = 0
+    context.load_cert_chain(pem)
+    return context
 
 
 def _fork(procs: int) -> int:
@@ -185,7 +155,7 @@ def _fork(procs: int) -> int:
     return next((number for number in range(1, procs) if os.fork() == 0), 0)
 
 
-async def _serve_until_end(sockets: Sequence[socket.socket], files: Mapping[bytes, bytes]) -> None:
+async def _serve_until_end(sockets: Sequence[socket.socket], site: Site, context: ssl.SSLContext | None) -> None:
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
     def wait_for_end() -> None:
@@ -194,7 +164,7 @@ async def _serve_until_end(sockets: Sequence[socket.socket], files: Mapping[byte
         loop.call_soon_threadsafe(ended.set)
 
     for sock in sockets:
-        await loop.create_server(lambda: _Connection(files), sock=sock, backlog=_BACKLOG)
+        await loop.create_server(lambda: _Connection(site), sock=sock, backlog=_BACKLOG, ssl=context)
     threading.Thread(target=wait_for_end, daemon=True).start()
     await ended.wait()
 
@@ -203,20 +173,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Load, listen, announce, and only then fork: the processes share the memory, and no connection is refused."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.origin")
     parser.add_argument("--addresses", default=LOOPBACK[0], help="where to listen, separated by commas")
+    parser.add_argument("--everywhere", action="store_true", help="listen on all of 127.0.0.0/8 instead")
     parser.add_argument("--procs", type=int, default=1, help="processes that serve")
     parser.add_argument("--root", type=Path, help="the folder behind /file/")
+    parser.add_argument("--tls", type=Path, metavar="PEM", help="speak TLS, with this key and certificate")
     args = parser.parse_args(arguments)
-    files = _load(args.root) if args.root is not None else {}
-    sockets = _listen(args.addresses.split(","), args.procs)
-    names = (sock.getsockname() for sock in sockets[0])
-    print(json.dumps({"bases": [f"http://{address}:{port}" for address, port in names]}), flush=True)
+    site, context = Site(args.root), _context(args.tls)
+    sockets = _listen(EVERYWHERE if args.everywhere else args.addresses.split(","), args.procs)
+    print(json.dumps({"bases": [_base(sock, secure=context is not None) for sock in sockets[0]]}), flush=True)
     number = _fork(args.procs)
     for sock in (sock for others in sockets if others is not sockets[number] for sock in others):
         sock.close()
     with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(_serve_until_end(sockets[number], files))
+        uvloop.run(_serve_until_end(sockets[number], site, context))
     for _ in range(args.procs - 1 if number == 0 else 0):
         os.wait()
+
+
+def _base(sock: socket.socket, *, secure: bool) -> str:
+    address, port = sock.getsockname()
+    shown = LOOPBACK[0] if (address,) == EVERYWHERE else address
+    return f"{'https' if secure else 'http'}://{shown}:{port}"
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from pathlib import Path
 import crawler
 from benchmarks.figures import show, show_json
 from benchmarks.job import Job, add_flags, flags_of, run_job, scratch
-from benchmarks.origin import running_origin, served_files
+from benchmarks.origin import running_origin
 from benchmarks.readers import READERS, verdict
+from benchmarks.site import served_files
 
 _SHOWN = 10
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from benchmarks.origin import PAGE_BYTES, page
+from benchmarks.site import PAGE_BYTES, page
 from crawler import urls, warc
 from crawler.body import Body
 from crawler.config import CrawlConfig

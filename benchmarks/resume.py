@@ -20,8 +20,9 @@ import msgspec
 
 from benchmarks.figures import show, show_json
 from benchmarks.job import Job, add_flags, flags_of, run_job, scratch
-from benchmarks.origin import PAGE_BYTES, running_origin
+from benchmarks.origin import running_origin
 from benchmarks.results import open_store, result_of
+from benchmarks.site import PAGE_BYTES
 from crawler import urls
 from crawler.records import Result
 from crawler.sources.base import Mark

@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 
 import crawler
 from benchmarks.measure import measure
-from benchmarks.origin import page, running_origin, served_files
+from benchmarks.origin import running_origin
 from benchmarks.pages import url_list
 from benchmarks.readers import READERS, verdict
 from benchmarks.results import open_store, result_of
+from benchmarks.site import page, served_files
 from crawler import warc
 from crawler.records import Entry, Request
 
