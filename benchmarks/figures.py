@@ -26,8 +26,13 @@ def show(title: str, table: Mapping[str, str]) -> None:
 
 def show_json(benchmark: str, settings: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
     """Print the run as one JSON line."""
+    print(json.dumps(line(benchmark, settings, figures)), flush=True)
+
+
+def line(benchmark: str, settings: Mapping[str, Any], figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The run as the object that its JSON line is."""
     run = {"benchmark": benchmark, "machine": _machine(), "versions": _versions()}
-    print(json.dumps({**run, "settings": settings, "figures": figures}), flush=True)
+    return {**run, "settings": settings, "figures": figures}
 
 
 def _machine() -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Programs of others; siblings, a file a program, each with a `CONTENDER`."""

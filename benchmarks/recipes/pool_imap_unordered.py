@@ -1,0 +1,22 @@
+"""`multiprocessing.Pool.imap_unordered` and requests.
+
+Results come as they are done. A process that is killed
+takes its pages with it, and the call waits for them for ever.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+
+from benchmarks.recipes.page import Fetch
+
+NAME = "Pool.imap_unordered"
+PROCESSES = True
+MANY_IN_FLIGHT = False
+
+
+def run(fetch: Fetch, urls: list[str], procs: int, conc: int) -> Iterator[tuple[bool, float]]:  # noqa: ARG001
+    """Whether each page was good, and its time in ms."""
+    with multiprocessing.Pool(procs) as pool:
+        yield from pool.imap_unordered(fetch, urls, chunksize=10)
