@@ -25,7 +25,7 @@ from pathlib import Path
 
 from benchmarks.figures import show, show_json
 from benchmarks.job import scratch
-from benchmarks.origin import PAGE_BYTES
+from benchmarks.site import PAGE_BYTES
 from benchmarks.standin import stand_in
 
 _SITES = 1_000

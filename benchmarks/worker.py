@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 
 from benchmarks.figures import show, show_json
-from benchmarks.origin import PAGE_BYTES
+from benchmarks.site import PAGE_BYTES
 from crawler.addresses import AddressRule
 from crawler.body import Verdict
 from crawler.config import CrawlConfig

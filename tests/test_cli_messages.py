@@ -51,7 +51,7 @@ MISTAKES = {
     "missing.txt": "missing.txt does not exist; name a file with a list of URLs, or a command (run, demo, ",
     "reprot DIR": "reprot does not exist; name a file with a list of URLs, or a command, perhaps report.",
     "run missing.txt": "missing.txt does not exist; name a file with a list of URLs.",
-    "folder": "folder is a folder without a list in it; a list's name ends in txt, csv, tsv, jsonl or parquet, also .gz or .zst.",
+    "folder": "folder is a folder without a list in it; a list's name ends in txt, csv, tsv, jsonl or parquet, also ",
     "pipe": "pipe is no regular file; name a file with a list",
     "empty.txt": "empty.txt holds no URL; put one on each line.",
     "comments.txt": "comments.txt holds no URL; put one on each line.",

@@ -16,10 +16,11 @@ from crawler.answers import Answer
 from crawler.config import CrawlConfig
 from crawler.engines.base import PolledEngine
 from crawler.exchange import Exchange, Resolve
-from crawler.frontier import Known, Turn
+from crawler.frontier import Known
 from crawler.nameservers import NameServers
 from crawler.resolver import Resolver
 from crawler.session import BEAT_S, Session
+from crawler.turns import Turn
 from crawler.wire import FrameReader, Kind, frame
 
 _WRITE_HIGH_BYTES = 1 << 20  # what waits for a slow consumer before exchanges pause
