@@ -132,7 +132,7 @@ def test_an_empty_list_has_no_pages() -> None:
     assert [] == list(crawler.fetch([], **SETTINGS))
 
 
-@pytest.mark.parametrize("name", ["asyncio", "serial", "threads"])
+@pytest.mark.parametrize("name", ["curl", "asyncio", "serial", "threads"])
 def test_engines_are_chosen_by_name(origin: Origin, name: str) -> None:
     """The same page under each; the row says which."""
     (page,) = crawler.fetch([origin.url("/bytes/1000")], engine=name, **SETTINGS)

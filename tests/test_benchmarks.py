@@ -212,7 +212,7 @@ def test_url_list(folder: Path) -> None:
     assert {"http://a/index.html", "http://b/c/index.html"} >= {u for u in urls if u.endswith("/index.html")}
 
 
-@pytest.mark.parametrize("engine", ["asyncio", "threads"])
+@pytest.mark.parametrize("engine", ["curl", "asyncio", "threads"])
 def test_memory_runs(engine: str) -> None:
     """The memory benchmark fetches its whole list and tells memory, pace, cost and the sum of outcomes."""
     status, table, line = run("memory", "--urls", "40", "--conc", "8", "--engine", engine)

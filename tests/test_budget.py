@@ -202,7 +202,15 @@ def peak_bytes(pid: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("engine", "keep"), [("asyncio", "page"), ("asyncio", "archive"), ("threads", "page"), ("gevent", "page")]
+    ("engine", "keep"),
+    [
+        ("curl", "page"),
+        ("curl", "archive"),
+        ("asyncio", "page"),
+        ("asyncio", "archive"),
+        ("threads", "page"),
+        ("gevent", "page"),
+    ],
 )
 def test_bodies_that_nobody_takes_yet(origin: Origin, engine: str, keep: Keep, tmp_path: Path) -> None:
     """All of them came whole before the parent read a byte: the worker holds its budget and one that it sends."""

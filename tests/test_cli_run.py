@@ -380,7 +380,7 @@ class TestSettings:
         write_list(tmp_path, origin.url("/page/1?tuning"), origin.url("/page/2?tuning"))
 
         assert 0 == main([*command, "--conc", "7", "--procs", "3", "--engine", "threads", "--per-host", "1"])
-        assert [("asyncio",), ("threads",)] == rows(tmp_path / "out", "engine")
+        assert [("curl",), ("threads",)] == rows(tmp_path / "out", "engine")
         assert 1 == origin.hits("/page/1?tuning")
 
     @pytest.mark.parametrize(("path", "status"), [("/status/404", 3), ("/page/2", 0)])
@@ -552,7 +552,7 @@ class TestProcesses:
         write_list(tmp_path, origin.url("/page/1"))
         code = (
             "import sys; from crawler.cli.main import main; main(['urls.txt', '--allow-private']); "
-            "print({'gevent', 'aiohttp', 'requests', 'uvloop', 'rich'} & set(sys.modules))"
+            "print({'gevent', 'aiohttp', 'pycurl', 'requests', 'uvloop', 'rich'} & set(sys.modules))"
         )
         ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
 

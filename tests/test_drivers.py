@@ -121,7 +121,9 @@ def test_a_parent_that_is_gone_is_no_fault(driver: types.ModuleType) -> None:
     os.close(parent_write)
 
 
-@pytest.mark.parametrize(("engine", "places"), [("asyncio", 2), ("gevent", 2), ("threads", 2), ("serial", 1)])
+@pytest.mark.parametrize(
+    ("engine", "places"), [("curl", 2), ("asyncio", 2), ("gevent", 2), ("threads", 2), ("serial", 1)]
+)
 def test_a_worker_is_heard_of_while_all_its_places_hang(origin: Origin, engine: str, places: int) -> None:
     """Slow sites hold every place and nothing ends: the worker goes on telling how it is."""
     config = CrawlConfig(per_host=0, conc=2, allow_private=True, engine=engine)

@@ -670,9 +670,9 @@ class TestLoading:
         assert "local" == child.stdout.strip(), child.stderr
 
     def test_nothing_is_imported_before_it_is_used(self) -> None:
-        """The list of engines costs neither aiohttp nor requests; one engine does not load the other's."""
+        """The list of engines costs none of their libraries; one engine does not load the other's."""
         code = (
-            "import sys; from crawler import engines; names = {'aiohttp', 'requests', 'urllib3'};"
+            "import sys; from crawler import engines; names = {'aiohttp', 'pycurl', 'requests', 'urllib3'};"
             "print(sorted(names & set(sys.modules))); engines.load('asyncio');"
             "print(sorted(names & set(sys.modules)))"
         )

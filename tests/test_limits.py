@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from command import rows, write_list
 from conftest import ADDRESSES, Origin
-from test_engines import TaskBench, ThreadBench, ask
+from test_engines import ask, make_bench
 
 import crawler
 from crawler.body import Body, Verdict
@@ -91,7 +91,7 @@ def test_the_limit_that_is_heeded_is_said_all_the_time() -> None:
 # --- Descriptors.
 
 
-@pytest.mark.parametrize("engine", ["asyncio", "threads", "gevent"])
+@pytest.mark.parametrize("engine", ["curl", "asyncio", "threads", "gevent"])
 def test_few_descriptors(engine: str, tmp_path: Path, origin: Origin) -> None:
     """With 64 descriptors in all and 128 wanted in flight every page is fetched, from many hosts, at the first try."""
     urls = [origin.url(f"/slow-head?s=0.02&n={n}-{engine}", HOSTS[n % len(HOSTS)]) for n in range(400)]
@@ -123,7 +123,7 @@ executor.close()
 """
 
 
-@pytest.mark.parametrize(("engine", "least"), [("asyncio", 20), ("threads", 10)])
+@pytest.mark.parametrize(("engine", "least"), [("curl", 20), ("asyncio", 20), ("threads", 10)])
 def test_a_worker_takes_what_its_descriptors_allow(engine: str, least: int, origin: Origin) -> None:
     """Where these are fewer than --conc asks for, its status says so, and names the limit."""
     command = (sys.executable, "-c", _STATUS, origin.url("/page/1"), engine)
@@ -268,10 +268,10 @@ class Full(Body):
         raise MemoryError
 
 
-@pytest.mark.parametrize("engine", ["asyncio", "threads"])
+@pytest.mark.parametrize("engine", ["curl", "asyncio", "threads"])
 def test_memory_that_runs_out_over_a_body(engine: str, origin: Origin) -> None:
     """It is a failure of this exchange alone, `local`, whose request was sent; the next one goes as ever."""
-    bench = (TaskBench if engine == "asyncio" else ThreadBench)(engine, insecure=False, conc=1)
+    bench = make_bench(engine, insecure=False, conc=1)
     failure = bench.do(ask(origin.url("/page/1"), body=Full(max_bytes=1000)))
     assert isinstance(failure, Failure)
     assert isinstance(bench.do(ask(origin.url("/page/1"))), Reply)
@@ -280,10 +280,10 @@ def test_memory_that_runs_out_over_a_body(engine: str, origin: Origin) -> None:
     assert ("local", True, MEMORY) == (failure.error_class, failure.sent, failure.message)
 
 
-@pytest.mark.parametrize("engine", ["asyncio", "threads"])
+@pytest.mark.parametrize("engine", ["curl", "asyncio", "threads"])
 def test_a_failure_lets_go_of_its_body(engine: str, origin: Origin) -> None:
     """The part that came is free at once, and does not wait for the garbage collector: memory may be short."""
-    bench = (TaskBench if engine == "asyncio" else ThreadBench)(engine, insecure=False, conc=1)
+    bench = make_bench(engine, insecure=False, conc=1)
     gc.disable()
     try:
         exchange = ask(origin.url("/close-in-body"))
@@ -304,7 +304,7 @@ def children() -> set[int]:
     return found
 
 
-@pytest.mark.parametrize("engine", ["asyncio", "gevent"])
+@pytest.mark.parametrize("engine", ["curl", "asyncio", "gevent"])
 def test_memory_that_is_short(engine: str, origin: Origin) -> None:
     """Where there is less room than the budget of bodies takes, all of them come in the end, whole."""
     before = children()

@@ -15,7 +15,7 @@ from names import holds, running_name_server
 
 import crawler
 
-ENGINES = ("asyncio", "threads")
+ENGINES = ("curl", "asyncio", "threads")
 
 
 @pytest.fixture(scope="module")

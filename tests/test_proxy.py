@@ -318,7 +318,7 @@ def files(folder: Path) -> bytes:
 class TestCommand:
     FLAGS = ("--retries", "0", "--procs", "1")
 
-    @pytest.mark.parametrize("engine", ["asyncio", "threads", "gevent", "serial"])
+    @pytest.mark.parametrize("engine", ["curl", "asyncio", "threads", "gevent", "serial"])
     def test_a_crawl(self, origin: Origin, tmp_path: Path, engine: str) -> None:
         """Pages and robots.txt come through the proxy, which needs no permission; what is private is never asked for.
 
@@ -345,7 +345,7 @@ class TestCommand:
         for secret in (PASSWORD, basic, "proxy-authorization"):
             assert secret.encode().lower() not in (files(out) + (ran.stdout + ran.stderr).encode()).lower()
 
-    @pytest.mark.parametrize("engine", ["asyncio", "threads"])
+    @pytest.mark.parametrize("engine", ["curl", "asyncio", "threads"])
     def test_a_proxy_with_a_name(self, origin: Origin, tmp_path: Path, engine: str) -> None:
         """It is looked up like any name, while hosts wait their turn; all of its addresses are tried."""
         key = uuid.uuid4()
@@ -372,7 +372,7 @@ class TestCommand:
         with running_proxy() as proxy:
             for name in ("http_proxy", "https_proxy", "all_proxy"):
                 monkeypatch.setenv(name, proxy.url())
-            for engine in ("asyncio", "threads"):
+            for engine in ("curl", "asyncio", "threads"):
                 more = ("--allow-private", "--engine", engine, "--out", engine)
                 assert 0 == crawl("urls.txt", *self.FLAGS, *more, cwd=tmp_path).returncode
 

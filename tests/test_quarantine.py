@@ -210,7 +210,7 @@ def test_the_record_says_what_is_in_flight(places: int, steps: list[tuple[bool, 
     os.close(record)
 
 
-@pytest.mark.parametrize("engine", ["asyncio", "gevent", "threads"])
+@pytest.mark.parametrize("engine", ["curl", "asyncio", "gevent", "threads"])
 def test_only_killers_are_condemned(
     origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
@@ -227,7 +227,7 @@ def test_only_killers_are_condemned(
     assert 300 == len({page.row.seq for page in pages})
 
 
-@pytest.mark.parametrize("engine", ["asyncio", "gevent", "threads", "serial"])
+@pytest.mark.parametrize("engine", ["curl", "asyncio", "gevent", "threads", "serial"])
 def test_a_url_in_which_its_worker_is_stuck(
     origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:

@@ -23,7 +23,7 @@ from crawler.sources.iterable import IterableSource
 from crawler.wire import Settings
 from crawler.worker import serve
 
-ENGINES = ("asyncio", "gevent", "threads", "serial")
+ENGINES = ("curl", "asyncio", "gevent", "threads", "serial")
 
 
 @pytest.fixture(params=ENGINES)
@@ -86,7 +86,7 @@ def test_a_slow_page_idles_nobody(config: CrawlConfig, executor: ProcessExecutor
     assert (1_001, 1) == (len(seen), seen[-1])
 
 
-@pytest.mark.parametrize("engine", ["threads", "asyncio"])
+@pytest.mark.parametrize("engine", ["threads", "asyncio", "curl"])
 def test_what_waits_has_no_thread(origin: Origin, engine: str) -> None:
     """A thousand entries of one host that allows two at once: two threads at work, whatever `conc` allows."""
     config = CrawlConfig(procs=1, conc=500, per_host=2, engine=engine, allow_private=True)

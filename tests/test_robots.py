@@ -711,7 +711,7 @@ def text(robots: str) -> str:
     return f"/text?is={quote(robots)}"
 
 
-@pytest.mark.parametrize("engine", ["asyncio", "threads", "gevent"])
+@pytest.mark.parametrize("engine", ["curl", "asyncio", "threads", "gevent"])
 class TestEngines:
     def test_what_is_disallowed_is_not_requested(self, engine: str, sites: Origin) -> None:
         """One request for robots.txt, one for each page that is allowed, none for the others."""

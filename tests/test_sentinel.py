@@ -23,7 +23,7 @@ crawler.body.Body.head = endless
 """
 
 
-@pytest.mark.parametrize("engine", ["asyncio", "gevent", "threads"])
+@pytest.mark.parametrize("engine", ["curl", "asyncio", "gevent", "threads"])
 def test_a_stuck_worker_does_not_outlive_its_parent(
     origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:

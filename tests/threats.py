@@ -27,7 +27,7 @@ from vectors import LOOPBACK, NO_HOST
 import crawler
 from crawler.escape import printable
 
-ENGINES = ("asyncio", "threads", "gevent")
+ENGINES = ("curl", "asyncio", "threads", "gevent")
 COLUMNS = ("outcome", "error_class", "truncated", "status")
 PUBLIC_DOOR: dict[str, Any] = {"allow_net": (f"{DOOR}/32",)}
 """The door stands for the public network; all else is as in any crawl."""
@@ -116,11 +116,14 @@ NAMED = {**BARE, "resolver": "NAMES"}
 
 
 def _malformed(path: str) -> Case:
-    asyncio, others = (MALFORMED[path].get(name, MALFORMED[path][""]) for name in ("asyncio", "threads"))
-    rows = [_failed(said) if isinstance(said, str) else ("fetched", None, None, said) for said in (asyncio, others)]
+    rows = {
+        name: _failed(said) if isinstance(said, str) else ("fetched", None, None, said)
+        for name in ENGINES
+        for said in [MALFORMED[path].get(name, MALFORMED[path][""])]
+    }
     if path.startswith("/bad-chunk"):
-        rows = [_failed("protocol", "disconnect", 200)] * 2
-    return Case("bytes that lie", path, rows[1], origin=True, by={"asyncio": rows[0]}, settings=ORIGINS)
+        rows = dict.fromkeys(ENGINES, _failed("protocol", "disconnect", 200))
+    return Case("bytes that lie", path, rows["threads"], origin=True, by=rows, settings=ORIGINS)
 
 
 ORIGINS = {**BARE, "conc": 4}
@@ -170,7 +173,7 @@ CASES = [
         )
     ),
     Case("1xx flood", "/1xx", _failed("protocol"), HASTY),
-    Case("1xx flood", "/1xx-fields", _failed("protocol"), HASTY),
+    Case("1xx flood", "/1xx-fields", _failed("protocol"), HASTY, by={"curl": _failed("headers_too_large")}),
     Case("endless status line", "/status-line", _failed("headers_too_large"), HASTY),
     Case("endless headers", "/fields", _failed("headers_too_large"), HASTY),
     Case("endless headers", "/field", _failed("headers_too_large"), HASTY),
@@ -180,7 +183,7 @@ CASES = [
         "/chunk-extension",
         _failed("protocol", "disconnect", 200),
         HASTY,
-        by={"asyncio": _failed("timeout", "time", 200)},
+        by={name: _failed("timeout", "time", 200) for name in ("curl", "asyncio")},
     ),
     Case("endless body", "/body", CUT),
     Case("endless body", "/chunks", CUT),

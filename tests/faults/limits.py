@@ -14,7 +14,7 @@ from faults.lists import give
 NAME = "limits"
 LONG, SHORT = 3, 3
 
-_ENGINES = ("asyncio", "gevent", "threads")
+_ENGINES = ("curl", "asyncio", "gevent", "threads")
 _DESCRIPTORS = 64
 _CONC = 256
 
