@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pycurl
 
 from crawler.body import Verdict
@@ -289,7 +290,7 @@ class Transfer:
         if self._headed:
             body.cut("time" if error_class in ("timeout", "too_slow") else "disconnect")
         known = exchange.proxy is None and (breakage.sent or breakage.connected)
-        timings = dataclasses.replace(self._timings(), total_ms=(time.monotonic() - self.started) * 1000)
+        timings = msgspec.structs.replace(self._timings(), total_ms=(time.monotonic() - self.started) * 1000)
         return Failure(error_class, brief(text), breakage.sent, address if known else None, timings)
 
 
