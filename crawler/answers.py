@@ -53,8 +53,8 @@ class Answers:
             return known.answer
 
     def found(self, host: str, addresses: Addresses, ttl_s: float) -> None:
-        """Remember addresses for as long as their records say; what is remembered took no time."""
-        self._put(host, Addresses(addresses.addresses), min(max(ttl_s, TTL_LEAST_S), TTL_MOST_S))
+        """Remember addresses for as long as their records say."""
+        self._put(host, addresses, min(max(ttl_s, TTL_LEAST_S), TTL_MOST_S))
 
     def failed(self, host: str, failure: Failure) -> None:
         """Remember a failure; but a limit of this machine says nothing about the name."""

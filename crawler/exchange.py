@@ -25,7 +25,10 @@ class Resolve(msgspec.Struct, frozen=True):
 
 
 class Addresses(msgspec.Struct, frozen=True):
-    """The addresses of a host, in the order in which to try them, and what the lookup took (None: cached)."""
+    """The addresses of a host, in the order in which to try them.
+
+    `dns_ms` is what the lookup took, whoever it was made for; None where none was needed.
+    """
 
     addresses: tuple[str, ...]
     dns_ms: float | None = None
@@ -96,7 +99,8 @@ class Failure(msgspec.Struct, frozen=True):
     """No answer, or not the whole one; what came of it is in the body.
 
     `sent` is False only where it is certain that no byte of the request left (then even a POST may go again); `final`
-    where asking again would bring the same. `tries` are those that it stands for.
+    where asking again would bring the same. `tries` are those that it stands for. `dns_ms` is as in
+    `Addresses`.
     """
 
     error_class: ErrorClass
@@ -106,6 +110,7 @@ class Failure(msgspec.Struct, frozen=True):
     timings: Timings = NO_TIMINGS
     final: bool = False
     tries: int = 1
+    dns_ms: float | None = None
 
 
 Action = Resolve | Exchange | NeedRobots | Wait

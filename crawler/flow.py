@@ -152,7 +152,7 @@ def refused(state: FlowState, answer: Event, rules: FlowRules) -> Fate | None:
             return None
         answer = Failure("robots", reason, sent=False)
     assert isinstance(answer, Failure)
-    return _fate(state, _Try(rules.utc(), answer))
+    return _fate(state, _Try(rules.utc(), answer, dns_ms=answer.dns_ms))
 
 
 def given_up(state: FlowState, failure: Failure, rules: FlowRules) -> Fate:
@@ -166,7 +166,7 @@ def _try(state: FlowState, rules: FlowRules) -> Generator[Action, Event, _Try]:
     proxy = parse_proxy(config.proxy) if config.proxy is not None else None
     found = yield Resolve(state.host)
     if isinstance(found, Failure):
-        return _Try(started, found)
+        return _Try(started, found, dns_ms=found.dns_ms)
     assert isinstance(found, Addresses)
     goal = _allowed(state.host, found.addresses, rules.addresses, strictly=proxy is not None)
     if proxy is not None and not isinstance(goal, Failure):

@@ -71,7 +71,8 @@ def find_out(trail: FlowState, rules: FlowRules) -> Generator[Action, Event, Rob
         bare = [msgspec.structs.replace(hop, payload=b"", headers=(), request_headers=()) for hop in fate.hops]
         return msgspec.structs.replace(fate, hops=tuple(bare))
     if fate.body is None or fate.outcome != "fetched":
-        return RobotsReply(error_class=fate.error_class, error=fate.error or "", tries=max(fate.attempts, 1))
+        error, tries = fate.error or "", max(fate.attempts, 1)
+        return RobotsReply(error_class=fate.error_class, error=error, tries=tries, dns_ms=fate.dns_ms)
     is_file = 200 <= (fate.body.status or 0) < 300
     return RobotsReply(fate.body.status, fate.body.decoded if is_file else b"", cut=fate.body.truncated is not None)
 
@@ -86,7 +87,7 @@ def meaning(reply: RobotsReply, token: str) -> Answer:
     if reply.error_class is None or reply.error_class in _LEADS_NOWHERE:
         return NO_RULES
     error = f"robots.txt could not be fetched: {reply.error}"
-    return Failure(reply.error_class, error, sent=False, tries=reply.tries)
+    return Failure(reply.error_class, error, sent=False, tries=reply.tries, dns_ms=reply.dns_ms)
 
 
 class _Known(NamedTuple):

@@ -123,7 +123,8 @@ class FlowState(msgspec.Struct, frozen=True, array_like=True):
 class RobotsReply(msgspec.Struct, frozen=True, array_like=True):
     """What came of asking for a robots.txt: the answer's `status` and decoded `body`, of which the rest may be `cut`.
 
-    `status` is None where there was no whole answer: then `error_class` and `error` say why, after so many `tries`.
+    `status` is None where there was no whole answer: then `error_class` and `error` say why, after so many `tries`, and
+    `dns_ms` what the lookup took.
     """
 
     status: int | None = None
@@ -132,6 +133,7 @@ class RobotsReply(msgspec.Struct, frozen=True, array_like=True):
     error_class: ErrorClass | None = None
     error: str = ""
     tries: int = 1
+    dns_ms: float | None = None
 
 
 class Detour(msgspec.Struct, frozen=True, array_like=True):

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
 
+import msgspec
+
 from crawler import descriptors
 from crawler.answers import NAMES, Answer, Answers
 from crawler.escape import printable
@@ -88,12 +90,16 @@ class Resolver:
                 async with asyncio.timeout(self._deadline_s):
                     found = await self._lookup(host)
             except _RAISED as error:
-                failure = _failure(host, error)
+                failure = msgspec.structs.replace(_failure(host, error), dns_ms=self._since(started))
                 self._answers.failed(host, failure)
                 return failure
-            addresses = Addresses(tuple(dict.fromkeys(found.addresses)), (self._clock() - started) * 1000)
+            addresses = Addresses(tuple(dict.fromkeys(found.addresses)), self._since(started))
             self._answers.found(host, addresses, found.ttl_s)
             return addresses
+
+    def _since(self, started: float) -> float:
+        """Milliseconds since then."""
+        return (self._clock() - started) * 1000
 
 
 class BlockingResolver:

@@ -124,11 +124,11 @@ async def test_lost_datagrams(server: NameServer) -> None:
 async def test_silence_ends(server: NameServer) -> None:
     """A server that never answers is no answer in time, which can pass; no socket is watched after that."""
     server.zone["a.test"] = silent
-    resolver = Resolver(NameServers(server.address), deadline_s=0.3)
+    resolver = Resolver(NameServers(server.address), deadline_s=0.3, clock=lambda: 7.0)
     failure = await resolver.resolve("a.test")
     await resolver.close()
 
-    assert Failure("dns", "a.test: no answer in time", sent=False) == failure
+    assert Failure("dns", "a.test: no answer in time", sent=False, dns_ms=0.0) == failure
 
 
 async def test_nobody_listens() -> None:
@@ -250,17 +250,31 @@ async def test_the_system_without_a_server() -> None:
 async def test_known_hosts_pass_a_dead_server(server: NameServer) -> None:
     """While as many lookups as there may be wait for a server that is dead, what is known needs no waiting."""
     server.zone["known.test"] = holds("known.test 300 A 192.0.2.1")
-    resolver = Resolver(NameServers(server.address))
+    resolver = Resolver(NameServers(server.address), clock=lambda: 7.0)
     await resolver.resolve("known.test")
     server.zone |= {f"{n}.test": silent for n in range(2 * LOOKUPS)}
     stuck = [asyncio.create_task(resolver.resolve(f"{n}.test")) for n in range(2 * LOOKUPS)]
     while len(server.asked) < 2 + 2 * LOOKUPS:  # noqa: ASYNC110 - a thread counts them
         await asyncio.sleep(0)
 
-    assert Addresses(("192.0.2.1",)) == resolver.cached("known.test")
+    assert Addresses(("192.0.2.1",), 0.0) == resolver.cached("known.test")
     assert Addresses(("::1",)) == await resolver.resolve("::1")
     await resolver.close()
     assert [True] * 2 * LOOKUPS == [task.cancelled() for task in (await asyncio.wait(stuck))[0]]
+
+
+@pytest.mark.parametrize("robots", [True, False])
+def test_what_lookups_took(robots: bool, server: NameServer, origin: Origin) -> None:
+    """Each row has what the lookup took whose answer it used, also where that was no address; a literal needs none."""
+    server.zone["a.test"] = holds("a.test 30 A 127.0.0.1")
+    hosts = ["a.test", "a.test", "no.test", "x.invalid", "127.0.0.1"]
+    urls = [origin.url(f"/bytes/{size}", host) for size, host in enumerate(hosts)]
+    settings = {"resolver": server.address, "allow_private": True, "robots": robots, "ordered": True}
+    rows = [page.row for page in crawler.fetch(urls, procs=1, **settings)]
+
+    expected = [(None, True), (None, True), ("dns", True), ("dns", True), (None, False)]
+    assert expected == [(row.error_class, row.dns_ms is not None) for row in rows]
+    assert all(row.dns_ms is None or 0 <= row.dns_ms < 10_000 for row in rows)
 
 
 @pytest.mark.parametrize("engine", [name for name in ENGINES if name != "auto"])
@@ -276,7 +290,7 @@ def test_every_engine(engine: str, server: NameServer, origin: Origin) -> None:
     expected = {"a.test": ("fetched", None, 1), "b.test": ("fetched", None, 2), "no.test": ("failed", "dns", 1)}
     assert expected == {host: (row.outcome, row.error_class, row.attempts) for host, row in rows.items()}
     assert {"127.0.0.1"} == {rows[host].ip for host in ("a.test", "b.test")}
-    assert all(rows[host].dns_ms is not None for host in ("a.test", "b.test"))
+    assert all(row.dns_ms is not None for row in rows.values())
     assert (2, 4, 2) == tuple(server.count(host) for host in ("a.test", "b.test", "no.test"))
 
 
