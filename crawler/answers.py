@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import threading
 import time
@@ -69,6 +70,7 @@ class Answers:
                 del self._known[next(iter(self._known))]
 
 
+@functools.lru_cache(maxsize=4096)
 def _literal(host: str) -> Addresses | None:
     # A name of the DNS has no colon, and its last label is no number (WHATWG URL Standard, §3.5).
     if ":" not in host and not host[-1:].isdigit():
