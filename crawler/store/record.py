@@ -33,4 +33,5 @@ def read_answer(folder: Path, row: Row, max_body: int) -> tuple[Headers, bytes]:
     body = Body(max_bytes=max_body, keep_decoded=True)
     body.head(status, reason, version, headers)
     body.feed(payload)
+    body.end()
     return headers, body.decoded
