@@ -13,6 +13,7 @@ import pytest
 from recorded import GZIP_HEADERS, TEXT_HEADERS, member, open_store, result, small_crawl
 
 from crawler.errors import ConfigError, CrawlerError, FolderError, NotRecordedError
+from crawler.records import Result
 from crawler.results import Results, open_crawl
 
 
@@ -176,6 +177,17 @@ class TestPages:
                 results.get("http://site.test/gone").body,
                 results.get("ftp://site.test/").headers,
             )
+
+    def test_of_redirects_alone(self, tmp_path: Path) -> None:
+        """Where only the redirects on the way are in the archive, the page itself is empty too."""
+        with contextlib.closing(open_store(tmp_path / "out")) as store:
+            failed = result(1, "http://site.test/", outcome="failed", status=None, error_class="dns", redirects="[{}]")
+            store.add(Result(failed.row, member(b"moved", TEXT_HEADERS, 302)))
+            store.commit({"offset": 1})
+        with open_crawl(tmp_path / "out") as results:
+            page = results.get("http://site.test/")
+
+        assert (0, (), b"") == (page.row.warc_length, page.headers, page.body)
 
 
 class TestGet:

@@ -31,7 +31,7 @@ def main(args: argparse.Namespace) -> int:
     """Write the body; raises FolderError, NotRecordedError, UsageError (FILE cannot be written)."""
     with open_crawl(args.folder) as results:
         page = results.get(args.url)
-    if page.row.warc_file is None:
+    if not page.row.warc_length:
         raise NotRecordedError(_why_empty(page))
     if args.headers:
         print(_head(page), end="\n\n", flush=True)
