@@ -49,15 +49,18 @@ class Contender(Protocol):
         """What came of it, read from what it saved and printed."""
 
 
-def saved(task: Task) -> set[int]:
-    """The entries whose good page is a file below the task's folder: its name begins with their number.
+def saved(task: Task) -> tuple[int, int]:
+    """How many entries have their good page as a file below the task's folder, and how many only another one.
 
-    What has another size is half a page, or an error's.
+    A file's name begins with its entry's number. One of another size is half a page, an error's or an oversized one.
     """
-    found = set()
+    good, seen = set(), set()
     for folder, _, names in os.walk(task.out):
         for name in names:
-            number = name.partition("?")[0].partition(".")[0]
-            if number.isdigit() and os.stat(os.path.join(folder, name)).st_size == task.workload.size:  # noqa: PTH116, PTH118 - a million of them
-                found.add(int(number))
-    return {number for number in found if task.workload.is_good(number)}
+            digits = name.partition("?")[0].partition(".")[0]
+            if digits.isdigit():
+                seen.add(int(digits))
+                size = os.stat(os.path.join(folder, name)).st_size  # noqa: PTH116, PTH118 - of a million files
+                if size == task.workload.size and task.workload.is_good(int(digits)):
+                    good.add(int(digits))
+    return len(good), len(seen - good)

@@ -23,7 +23,7 @@ RECIPES = _siblings(
     "recipes",
     "thread_pool process_pool pool_map pool_imap pool_imap_unordered greenlets greenlets_processes",
 )
-PEERS = _siblings("peers", "curl wget2 aria2 wrk")
+PEERS = _siblings("peers", "curl wget2 aria2 scrapy minet wrk")
 CONTENDERS = {"modes": MODES, "recipes": RECIPES, "peers": PEERS}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import resource
@@ -57,10 +58,12 @@ def measure(
     interval_s: float = 0.1,
     environment: Mapping[str, str] | None = None,
     limit_s: float | None = None,
+    kill_child_s: float | None = None,
 ) -> Measurement:
     """Run `command` to its end, with nothing to read, and sample its memory each `interval_s` seconds.
 
-    `environment` is what it has beside ours. After `limit_s` seconds it is killed, with all that it started.
+    `environment` is what it has beside ours. After `limit_s` seconds it is killed, with all that it started. After
+    `kill_child_s` seconds its youngest child is killed, as a kernel that is short of memory does.
 
     The sampling is this process's work and not in `cpu_s`, but takes place on the same machine: about a millisecond a
     sample and process of 100 MB.
@@ -76,7 +79,7 @@ def measure(
             start_new_session=True,  # a group to kill
         )
         try:
-            samples = _sample(process.pid, started, interval_s, limit_s)
+            samples = _sample(process.pid, started, interval_s, limit_s, kill_child_s)
             wall_s = time.monotonic() - started
             usage = _reap(process)
         finally:
@@ -108,7 +111,9 @@ def tree_cpu_s(pid: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _sample(pid: int, started: float, interval_s: float, limit_s: float | None) -> tuple[Sample, ...]:
+def _sample(
+    pid: int, started: float, interval_s: float, limit_s: float | None, kill_child_s: float | None
+) -> tuple[Sample, ...]:
     """Samples until the process ends, by itself or by the limit; it is not waited for yet."""
     samples: list[Sample] = []
     end = os.pidfd_open(pid)
@@ -118,11 +123,21 @@ def _sample(pid: int, started: float, interval_s: float, limit_s: float | None) 
         while not ended.poll(interval_s * 1000):
             seconds = time.monotonic() - started
             samples.append(Sample(seconds, tree_memory_mb(pid)))
+            if kill_child_s is not None and seconds > kill_child_s:
+                kill_child_s = None
+                _kill_youngest(pid)
             if limit_s is not None and seconds > limit_s:
                 os.killpg(pid, signal.SIGKILL)
     finally:
         os.close(end)
     return tuple(samples)
+
+
+def _kill_youngest(pid: int) -> None:
+    *_, youngest = _tree(pid)
+    if youngest != pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(youngest, signal.SIGKILL)
 
 
 def _reap(process: subprocess.Popen[bytes]) -> resource.struct_rusage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ _LONG, _LONG_INTERVAL_S = 200_000, 1.0
 class Case:
     """One contender on one workload: `count` entries, `procs` processes, `conc` in flight in each.
 
-    `limit_s` is when it is given up.
+    `limit_s` is when it is given up, `kill_child_s` when one of its processes is killed.
     """
 
     workload: Workload
@@ -35,6 +35,7 @@ class Case:
     procs: int
     conc: int
     limit_s: float = 600.0
+    kill_child_s: float | None = None
 
     @property
     def title(self) -> str:
@@ -64,7 +65,7 @@ class Part:
     """
 
     section: str
-    cases: Sequence[Case]
+    cases: tuple[Case, ...]
     runs: int = 1
     warm: bool = True
 
@@ -105,6 +106,7 @@ def run_case(case: Case, origin: Origin, ca: Path | None) -> Run:
             interval_s=_INTERVAL_S if case.count < _LONG else _LONG_INTERVAL_S,
             environment=task.environment,
             limit_s=case.limit_s,
+            kill_child_s=case.kill_child_s,
         )
         origin_s = tree_cpu_s(origin.pid) - before
         try:
@@ -133,13 +135,14 @@ def figures_of(case: Case, run: Run) -> dict[str, Any]:
     measured, outcome = run.measurement, run.outcome
     good = outcome.good
     expected = case.workload.good(case.count)
+    hung = measured.wall_s > case.limit_s  # then nobody waited for its children, whose CPU time nobody knows
     return {
         "good": good,
         "expected": expected,
         "failed": outcome.failed,
         "lost": max(0, case.count - good - outcome.failed),
         "pages_per_s": round(good / measured.wall_s, 2),
-        "cpu_us_per_page": round(measured.cpu_s / good * 1e6, 1) if good else None,
+        "cpu_us_per_page": round(measured.cpu_s / good * 1e6, 1) if good and not hung else None,
         "origin_us_per_page": round(run.origin_s / good * 1e6, 1) if good else None,
         "peak_mb": round(measured.peak_mb, 1),
         "p50_ms": _rounded(outcome.p50_ms),
@@ -147,6 +150,7 @@ def figures_of(case: Case, run: Run) -> dict[str, Any]:
         "wall_s": round(measured.wall_s, 3),
         "cpu_s": round(measured.cpu_s, 3),
         "exit_status": measured.exit_status,
+        "hung": hung,
         **({"says": measured.stderr[-300:]} if measured.exit_status or good < expected else {}),
     }
 

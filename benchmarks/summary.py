@@ -11,6 +11,7 @@ from typing import Any
 Line = Mapping[str, Any]
 """One run, as its JSON line has it: `settings` and `figures`."""
 
+_COMPARED = ("modes", "workloads", "chosen", "two million")
 _IDENTITY = ("section", "workload", "kind", "name", "urls", "procs", "conc")
 
 
@@ -66,13 +67,14 @@ def summarize(lines: Iterable[Line]) -> list[Summary]:
         )
         for key, group in found.items()
     ]
-    return [
-        dataclasses.replace(summary, cpu_ratio=_ratio(summary, reference), compared_with=reference.name)
-        for _, group in itertools.groupby(summaries, key=lambda summary: (summary.section, summary.workload))
-        for members in [list(group)]
-        for reference in [_reference(members)]
-        for summary in members
-    ]
+    compared = []
+    for (section, _), group in itertools.groupby(summaries, key=lambda summary: (summary.section, summary.workload)):
+        members = list(group)
+        reference = _reference(members)
+        for summary in members:
+            ratio = _ratio(summary, reference) if section in _COMPARED else None
+            compared.append(dataclasses.replace(summary, cpu_ratio=ratio, compared_with=reference.name))
+    return compared
 
 
 def _reference(members: Sequence[Summary]) -> Summary:

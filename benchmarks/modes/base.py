@@ -11,6 +11,9 @@ from benchmarks.workloads import Task, Workload
 from crawler.config import ENGINES, CrawlConfig
 from crawler.version import __version__
 
+_CHUNK = CrawlConfig().chunk_size
+_CHUNKS = 4
+"""A short list is dealt out so often to each process, or one of them would get all of it."""
 _PERCENTILE = "SELECT total_ms FROM pages WHERE total_ms IS NOT NULL ORDER BY total_ms LIMIT 1 OFFSET ?"
 _GOOD = "outcome = 'fetched' AND status BETWEEN 200 AND 299 AND truncated IS NULL"
 _COUNTS = f"SELECT count(*), count(*) FILTER (WHERE {_GOOD}), count(total_ms) FROM pages"
@@ -41,6 +44,7 @@ class Mode:
     def command(self, task: Task) -> list[str]:
         """The front door; pages that are parsed go through the library's until the command can do it."""
         shape = ["--engine", self.engine, "--procs", str(task.procs), "--conc", str(task.conc)]
+        shape += ["--chunk-size", str(max(1, min(_CHUNK, task.count // (task.procs * _CHUNKS))))]
         if not task.workload.parses:
             return [sys.executable, "-m", "crawler", *crawl(task), *shape]
         if hasattr(CrawlConfig, "parse"):

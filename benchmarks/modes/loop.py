@@ -21,8 +21,9 @@ def main() -> None:
     parser.add_argument("--engine", required=True)
     parser.add_argument("--procs", type=int, required=True)
     parser.add_argument("--conc", type=int, required=True)
+    parser.add_argument("--chunk-size", type=int, required=True)
     args = parser.parse_args()
-    settings = {"engine": args.engine, "procs": args.procs, "conc": args.conc}
+    settings = {"engine": args.engine, "procs": args.procs, "conc": args.conc, "chunk_size": args.chunk_size}
     good = failed = 0
     with args.urls.open(encoding="ascii") as lines, args.out.open("w", encoding="utf-8") as file:
         urls = (line.rstrip() for line in lines)

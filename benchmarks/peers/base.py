@@ -42,5 +42,5 @@ def not_installed(program: str) -> str | None:
 
 def judged(task: Task, told: int, times_ms: list[float]) -> Outcome:
     """The outcome of a peer that saved files and told of `told` entries, good or not, how they ended."""
-    good = len(saved(task))
+    good, _ = saved(task)
     return Outcome(good, max(0, told - good), *percentiles(times_ms))
