@@ -100,6 +100,7 @@ class PollDriver:
         self._over = asyncio.Event()
         self._next: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
         self._lookups: set[asyncio.Task[Answer]] = set()
         self._fault: BaseException | None = None
 
@@ -189,10 +190,11 @@ class PollDriver:
         at = min(self._engine.wake_at(), math.inf if waking is None else waking)
         if at <= now:
             self._soon()
-        elif self._timer is None or self._timer.when() > at or self._timer.when() <= now:
+        elif at < self._timer_at or self._timer_at <= now:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._loop.call_at(at, self._turn) if at < math.inf else None
+            self._timer = self._loop.call_later(at - now, self._turn) if at < math.inf else None
+            self._timer_at = at
 
     def _soon(self) -> None:
         if self._next is None:
