@@ -13,8 +13,8 @@ from crawler.records import Headers, Row
 def read_answer(folder: Path, row: Row, max_body: int) -> tuple[Headers, bytes]:
     """The header fields and the decoded body that `row` points at, in the WARC files of `folder`.
 
-    Both are empty where the row has no record of its own, if only of redirects on the way. `max_body` caps the decoded body, in bytes. Raises
-    NotRecordedError where the archive no longer holds what was recorded.
+    Both are empty where the row has no record of its own, but at most some of redirects on the way. `max_body` caps the
+    decoded body, in bytes. Raises NotRecordedError where the archive no longer holds what was recorded.
     """
     if row.warc_file is None or row.warc_offset is None or not row.warc_length:
         return (), b""
