@@ -23,6 +23,7 @@ from crawler.session import BEAT_S, Session
 from crawler.turns import Turn
 from crawler.wire import FrameReader, Kind, frame
 
+_WRITTEN_AT_ONCE_BYTES = 1 << 17
 _WRITE_HIGH_BYTES = 1 << 20  # what waits for a slow consumer before exchanges pause
 
 
@@ -33,6 +34,8 @@ class _Mouth(asyncio.Protocol):
         self._changed = changed
         self._transport: asyncio.WriteTransport
         self._full = False
+        self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
         self.closed = asyncio.Event()
 
     @classmethod
@@ -47,11 +50,22 @@ class _Mouth(asyncio.Protocol):
         return not self._full and not self._transport.is_closing()
 
     def write(self, buffers: list[bytes]) -> None:
-        self._transport.writelines(buffers)
+        self._unsent += buffers
+        self._unsent_bytes += sum(map(len, buffers))
+        if self._unsent_bytes >= _WRITTEN_AT_ONCE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Have the system take what was written since: a call for each page would cost as much as fetching it."""
+        if self._unsent and not self._transport.is_closing():
+            self._transport.write(b"".join(self._unsent))
+        self._unsent.clear()
+        self._unsent_bytes = 0
 
     async def close(self, *, gently: bool) -> None:
         """Close it; `gently`, when all is written or the parent is gone."""
         if gently:
+            self.flush()
             self._transport.close()
         else:
             self._transport.abort()
@@ -149,7 +163,8 @@ class PollDriver:
             self._land(now)
             self._mention()
             if self._begin(now):
-                self._soon()  # after the loop has written what was said
+                self._soon()
+            self._mouth.flush()
             self._keep_time(now)
         if self._session.aborted or (self._session.finished and not self._session.unsaid):
             self._over.set()
