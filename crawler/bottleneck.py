@@ -1,15 +1,31 @@
-"""What limits a run now, in one line that says what could be done about it."""
+"""What limits a run now: its kind, and one line that says what could be done about it."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
+
+Kind = Literal[
+    "starting", "machine", "disk", "parent", "cpu", "places", "dns", "list", "order", "politeness", "push-back",
+    "unreachable", "address", "end", "nothing", "stopping",
+]  # fmt: skip
+"""What can limit a run."""
 
 _BUSY = 0.85
-_REASONS = {
-    "push-back": "that asked for less",
-    "no connection": "that cannot be reached",
-    "address": "on one machine (--per-address)",
+_REASONS: dict[str, tuple[Kind, str]] = {
+    "push-back": ("push-back", "that asked for less"),
+    "no connection": ("unreachable", "that cannot be reached"),
+    "address": ("address", "on one machine (--per-address)"),
 }
+_POLITENESS: tuple[Kind, str] = ("politeness", "(--per-host, --delay)")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limit:
+    """What limits a run: of what kind it is, and the line for people."""
+
+    kind: Kind
+    text: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,35 +55,42 @@ class Pressure:
     why: str = "limit"
 
 
-def bottleneck(now: Pressure) -> str:
+def bottleneck(now: Pressure) -> Limit:
     """The first of these that holds: this machine, disk, CPU, network, DNS, the list, politeness, the end."""
     full = now.places > 0 and now.in_flight >= _BUSY * now.places
-    answers = (
-        (now.workers == 0, "starting"),
-        (now.shortage is not None, f"this machine: {now.shortage}"),
-        (now.consumer > _BUSY, "disk: recording takes all the time; a faster disk for --out would help"),
-        (now.parent_cpu > _BUSY, "CPU: the parent process uses its core up"),
+    reason, why = _REASONS.get(now.why, _POLITENESS)
+    answers: tuple[tuple[bool, Kind, str], ...] = (
+        (now.workers == 0, "starting", "starting"),
+        (now.shortage is not None, "machine", f"this machine: {now.shortage}"),
+        (now.consumer > _BUSY, "disk", "disk: recording takes all the time; a faster disk for --out would help"),
+        (now.parent_cpu > _BUSY, "parent", "CPU: the parent process uses its core up"),
         (
             now.worker_cpu > _BUSY,
+            "cpu",
             f"CPU: {_count(now.workers, 'worker')} at {now.worker_cpu:.0%}; more cores would help",
         ),
-        (full, f"network: all {now.places:,} places are in flight; a higher --conc may help"),
-        (now.looking_up > now.in_flight, _dns(now)),
-        (now.unread and now.starved, "the list: it is read as fast as it comes"),
-        (now.window_full and now.unread, "the order of the list: too many entries of too few hosts in a row"),
-        (now.parked > now.in_flight, _politeness(now)),
-        (not now.unread, f"the end of the list: {_count(now.open, 'entry')} still open"),
+        (full, "places", f"network: all {now.places:,} places are in flight; a higher --conc may help"),
+        (now.looking_up > now.in_flight, "dns", _dns(now)),
+        (now.unread and now.starved, "list", "the list: it is read as fast as it comes"),
+        (
+            now.window_full and now.unread,
+            "order",
+            "the order of the list: too many entries of too few hosts in a row",
+        ),
+        (now.parked > now.in_flight, reason, _politeness(now, why)),
+        (not now.unread, "end", f"the end of the list: {_count(now.open, 'entry')} still open"),
     )
-    return next((text for holds, text in answers if holds), "nothing yet: filling up")
+    found = (Limit(kind, text) for holds, kind, text in answers if holds)
+    return next(found, Limit("nothing", "nothing yet: filling up"))
 
 
 def _dns(now: Pressure) -> str:
     return f"DNS: {_count(now.looking_up, 'host')} being looked up; a faster --resolver would help"
 
 
-def _politeness(now: Pressure) -> str:
+def _politeness(now: Pressure, why: str) -> str:
     hosts = f"{_count(now.hosts, 'host')}" if now.hosts else "their hosts"
-    return f"politeness: {now.parked:,} entries wait for {hosts} {_REASONS.get(now.why, '(--per-host, --delay)')}"
+    return f"politeness: {now.parked:,} entries wait for {hosts} {why}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from crawler.escape import printable
 from crawler.load import Load
 from crawler.records import OUTCOMES, Waiting
 from crawler.tally import Reading
+from crawler.units import clock, size
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -78,20 +78,6 @@ def awaited(waiting: Waiting) -> str:
         return f"{host} (slow, {pages}{waiting.seconds:.0f} s)"
     after = f", {waiting.seconds:.0f} s" if waiting.seconds else ""
     return f"{host} ({waiting.why}, {waiting.entries:,}{after})"
-
-
-def size(count: float) -> str:
-    """Bytes for people, in powers of 1000."""
-    for unit in ("B", "KB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
-
-
-def clock(seconds: float | None) -> str:
-    """Hours, minutes and seconds; `-` where nobody can say."""
-    return "-" if seconds is None else str(datetime.timedelta(seconds=round(seconds)))
 
 
 def _parts(reading: Reading) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from crawler import warc
 from crawler.config import CrawlConfig
 from crawler.errors import FolderError, InputError, StoreError
 from crawler.executors.processes import make_executor
+from crawler.logbook import Logbook
 from crawler.pipeline import Pipeline
 from crawler.records import Outcome, Result
 from crawler.sources import Urls, open_urls, paths_of
@@ -171,21 +172,23 @@ def _record(source: Source, store: DiskStore, config: CrawlConfig, done: Iterabl
     """Run the pipeline into the store, for all entries but those that are `done`; whether it came to its end."""
     executor = make_executor(config, keep="row" if config.no_bodies else "archive", spool=store.folder.path)
     pipeline = Pipeline(source, executor, config, store.key, done)
+    logbook = Logbook(store.history, config)
     results = pipeline.run()
     try:
         for batch in results:
             for result in batch:
                 store.add(result)
+            logbook.follow(pipeline)
             if store.due(time.monotonic()):
-                store.commit(_further(pipeline.feed.mark, store))
+                store.commit(_further(pipeline.feed.mark, store), history=logbook.kept())
             if watch is not None and not watch(pipeline, batch):
                 pipeline.stop()
         finished = pipeline.stops_at is None
-        store.commit(_further(pipeline.feed.mark, store), finished=finished)
+        store.commit(_further(pipeline.feed.mark, store), finished=finished, history=logbook.end(pipeline))
     except BaseException:
         # What came is worth keeping, if it still can be; but what ended the run is what its user must hear of.
         with contextlib.suppress(StoreError):
-            store.commit(_further(pipeline.feed.mark, store))
+            store.commit(_further(pipeline.feed.mark, store), history=logbook.end(pipeline))
         raise
     finally:
         results.close()

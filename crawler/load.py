@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from crawler.bottleneck import Pressure, bottleneck
+from crawler.bottleneck import Kind, Limit, Pressure, bottleneck
 from crawler.pipeline import Pipeline
 from crawler.records import Waiting
 from crawler.usage import usage
@@ -17,7 +17,7 @@ from crawler.usage import usage
 _PARENT = -1
 _SPAN_S = 0.9  # workers say how they are once a second: a shorter span would see no change
 _NAMED = 3
-_STOPPING = "stopping: finishing what is in flight; Ctrl-C again stops at once"
+_STOPPING = Limit("stopping", "stopping: finishing what is in flight; Ctrl-C again stops at once")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,12 +32,19 @@ class WorkerLoad:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Load:
-    """A run's load at one moment. `memory_bytes` is the resident memory of all processes; `limit` one line."""
+    """A run's load at one moment. `memory_bytes` is the resident memory of all processes; `limit` one line.
+
+    `kind` is what kind of limit that is; `parent_cpu` the share of a core that the parent uses, `disk` the share of
+    the time that recording takes.
+    """
 
     workers: tuple[WorkerLoad, ...]
     memory_bytes: int
     waiting: tuple[Waiting, ...]
     limit: str
+    kind: Kind = "nothing"
+    parent_cpu: float = 0.0
+    disk: float = 0.0
 
 
 @dataclasses.dataclass(slots=True)
@@ -93,7 +100,7 @@ class LoadMeter:
         )
         memory += sum(status.memory_bytes for status in statuses.values())
         limit = bottleneck(pressure) if pipeline.stops_at is None else _STOPPING
-        return Load(workers, memory, _foremost(waiting), limit)
+        return Load(workers, memory, _foremost(waiting), limit.text, limit.kind, pressure.parent_cpu, pressure.consumer)
 
     def _share(self, number: int, now: float, cpu_s: float) -> float:
         return self._cpu.setdefault(number, _Meter(now, cpu_s)).read(now, cpu_s)

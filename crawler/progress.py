@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from crawler.display import awaited, clock, counts, pace, replaced, view
+from crawler.display import awaited, counts, pace, replaced, view
 from crawler.escape import printable
 from crawler.invocation import command
 from crawler.job import Summary
 from crawler.pipeline import Pipeline
 from crawler.records import OUTCOMES, Result
 from crawler.tally import Reading, Tally
+from crawler.units import clock
 
 if TYPE_CHECKING:
     from rich.live import Live

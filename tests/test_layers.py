@@ -10,17 +10,17 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "crawler"
 
 FLOORS = [
-    {"records", "errors", "config", "headers", "escape", "usage", "version", "invocation", "durable", "descriptors",
+    {"records", "errors", "config", "headers", "escape", "usage", "version", "units", "invocation", "durable", "descriptors",
      "budget", "proxy", "digests"},
     {
         "urls", "dedupe", "chunks", "politeness", "addresses", "flow", "body", "codings", "charset", "cookies",
         "answers", "exchange", "frontier", "intake", "warc", "encoders", "quarantine", "throttle", "pushback",
-        "outages", "machines", "robots", "permits", "turns", "admission", "reach", "surt",
+        "outages", "machines", "robots", "history", "permits", "turns", "admission", "reach", "surt",
     },
     {"sources", "engines", "resolver", "nameservers", "wire", "store", "feed", "ordering", "page", "stats", "shortage"},
     {"flights", "sentinel", "session", "drivers", "worker", "greenworker", "executors"},
-    {"pipeline", "results", "export", "job"},
-    {"api", "cli", "progress", "display", "load", "bottleneck", "tally", "demo", "__init__", "__main__"},
+    {"pipeline", "results", "export", "job", "load", "bottleneck", "logbook"},
+    {"api", "cli", "progress", "display", "tally", "report", "demo", "__init__", "__main__"},
 ]  # fmt: skip
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

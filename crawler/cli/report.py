@@ -1,19 +1,27 @@
-"""`crawl report`: what happened, for people (plain text) or programs (JSON)."""
+"""`crawl report`: what happened, as lines for people, as JSON for programs, or as a page to look at."""
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
+from crawler.errors import UsageError
 from crawler.escape import printable
+from crawler.report.text import summary
 from crawler.results import open_crawl
 from crawler.stats import Stats
 
-_HOST_WIDTH = 60
+_ABOUT = """\
+Example: crawl report urls.crawl
+         crawl report urls.crawl --html report.html
+
+Say what happened in a crawl and what limited it, also while it runs. The HTML page is one file that needs no network.
+"""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,18 +29,23 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "report",
         help="what happened in a crawl",
-        description="Example: crawl report urls.crawl\n\nSay what happened in a crawl, also while it runs.",
+        description=_ABOUT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="the crawl's folder")
-    parser.add_argument("--json", action="store_true", help="print the numbers as one JSON object")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print the numbers as one JSON object")
+    form.add_argument("--html", metavar="FILE", type=Path, help="write a page with plots; - is standard output")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print the report; raises FolderError."""
+    """Print the report, or write it; raises FolderError, and UsageError where FILE cannot be written."""
     with open_crawl(args.folder) as results:
         stats = results.stats()
-    if args.json:
+    if args.html is not None:
+        _write_page(args.folder, stats, args.html)
+    elif args.json:
         print(msgspec.json.format(msgspec.json.encode(stats), indent=2).decode())
     elif sys.stdout.isatty():
         _print_in_colour(summary(args.folder, stats))
@@ -41,39 +54,18 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def summary(folder: Path, stats: Stats) -> Iterator[str]:
-    """The report's lines, safe to print."""
-    state = "finished" if stats.finished else "not finished; the command that began it goes on"
-    yield f"{printable(str(folder))}: {state}"
-    parts = (f"{count} {outcome}" for outcome, count in stats.outcomes.items())
-    yield f"{' + '.join(parts)} = {stats.entries} entries"
-    rate = "" if stats.success_rate is None else f", {stats.success_rate:.1%} of the entries"
-    yield f"{stats.ok:,} pages are ok (fetched with a 2xx status){rate}"
-    yield f"{_size(stats.bytes_wire)} came over the wire, {_size(stats.bytes_body)} of bodies"
-    if stats.mean_total_ms is not None:
-        yield f"{stats.mean_total_ms:,.0f} ms a page on average"
-    if stats.first_fetched_at is not None:
-        yield f"from {stats.first_fetched_at} to {stats.last_fetched_at}"
-    yield from _section("Status", stats.statuses)
-    yield from _section("Errors", stats.error_classes)
-    yield from _section("Hosts with the most entries", dict(stats.hosts))
+def _write_page(folder: Path, stats: Stats, file: Path) -> None:
+    from crawler.report.page import report_page  # lines do not pay for it
 
-
-def _section(title: str, counts: Mapping[str, int] | Mapping[int, int]) -> Iterator[str]:
-    if counts:
-        yield ""
-        yield title
-        for name, count in counts.items():
-            yield f"  {count:>12,}  {printable(str(name), _HOST_WIDTH)}"
-
-
-def _size(count: int) -> str:
-    value, unit = float(count), "bytes"
-    for larger in ("KB", "MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
+    page = report_page(folder.resolve().name, stats, datetime.datetime.now(datetime.UTC))
+    if str(file) == "-":
+        sys.stdout.write(page)
+        return
+    try:
+        file.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written, {error.strerror}; name another file.") from error
+    print(f"The report on {printable(str(folder))} is in {printable(str(file))}.")
 
 
 def _print_in_colour(lines: Iterable[str]) -> None:

@@ -15,6 +15,9 @@ from crawler.progress import make_progress, say_summary
 from crawler.records import Result
 from crawler.results import open_crawl
 
+_NOT_OK = """SELECT seq FROM pages
+    WHERE outcome != 'duplicate' AND NOT (outcome = 'fetched' AND coalesce(status, 0) BETWEEN 200 AND 299) LIMIT 1"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say what is shown, and what the exit status tells."""
@@ -48,8 +51,7 @@ def main(args: argparse.Namespace, job: Callable[[Watch], Summary], nothing: str
 def _all_ok(out: Path) -> bool:
     """Whether every entry, its duplicates aside, is a page with a 2xx status."""
     with open_crawl(out) as results:
-        stats = results.stats()
-    return stats.ok + stats.outcomes["duplicate"] == stats.entries
+        return next(results.query(_NOT_OK), None) is None
 
 
 @contextlib.contextmanager

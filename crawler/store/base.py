@@ -32,6 +32,10 @@ class Store(Protocol):
         """The input mark that was committed last, as decoded JSON; None where there is none."""
 
     @property
+    def history(self) -> str | None:
+        """The history that was committed last; None where there is none."""
+
+    @property
     def recorded(self) -> int:
         """How many rows were made final, new or in place of others, since this store was opened."""
 
@@ -61,11 +65,11 @@ class Store(Protocol):
         `due` that finds something in it. An empty group is never due.
         """
 
-    def commit(self, mark: Any = None, *, finished: bool = False) -> None:
-        """Make the group final, together with the input `mark` (JSON).
+    def commit(self, mark: Any = None, *, finished: bool = False, history: str | None = None) -> None:
+        """Make the group final, together with the input `mark` (JSON) and the crawl's `history`.
 
         `finished` says that every entry of the input has its row. Without a mark, as where no input was read, both
-        stay what they were.
+        stay what they were; without a history, that does.
         """
 
     def counts(self) -> dict[Outcome, int]:

@@ -3,7 +3,8 @@
 `meta` holds: schema_version, software_version, created_at (UTC), identity (JSON), mark (JSON of the input
 mark), counts (JSON, by outcome), finished (JSON), key (hex), warc_file and warc_length (the archive's
 committed end), warc_tail (where in it the last page's records begin), retry (JSON of the last retry's
-selection). Table `retries` holds the seqs of the rows that still wait to be replaced by that retry.
+selection), history (JSON of a `crawler.history.History`). Table `retries` holds the seqs of the rows that
+still wait to be replaced by that retry.
 """
 
 from __future__ import annotations

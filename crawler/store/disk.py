@@ -78,6 +78,11 @@ class DiskStore:
         return json.loads(self._meta["mark"])
 
     @property
+    def history(self) -> str | None:
+        """See `Store.history`."""
+        return self._meta.get("history")
+
+    @property
     def finished(self) -> bool:
         """Whether every entry of the input up to `mark` had its row when that was committed."""
         return bool(json.loads(self._meta["finished"]))
@@ -117,7 +122,7 @@ class DiskStore:
         """See `Store.due`."""
         return self._group.due(now)
 
-    def commit(self, mark: Any = None, *, finished: bool = False) -> None:
+    def commit(self, mark: Any = None, *, finished: bool = False, history: str | None = None) -> None:
         """See `Store.commit`. After a StoreError the store is of no more use: every commit raises one."""
         if self._broken is not None:
             raise self._broken
@@ -131,7 +136,7 @@ class DiskStore:
                 results, replaced = self._wanted(self._group.take())
                 rows = self._append(results)
                 self._archive.sync()
-                self._commit(rows, replaced, mark, finished)
+                self._commit(rows, replaced, self._changes(mark, finished, history))
         except StoreError as error:
             self._broken = error
             raise
@@ -207,7 +212,12 @@ class DiskStore:
             rows.append(values)
         return rows
 
-    def _commit(self, rows: list[tuple[Any, ...]], replaced: list[Outcome], mark: Any, finished: bool) -> None:
+    def _changes(self, mark: Any, finished: bool, history: str | None) -> dict[str, str]:
+        """What `meta` is to hold besides the counts and the archive's end."""
+        meta = {"mark": json.dumps(mark), "finished": json.dumps(finished)} if mark is not None else {}
+        return meta | ({"history": history} if history is not None else {})
+
+    def _commit(self, rows: list[tuple[Any, ...]], replaced: list[Outcome], changes: Mapping[str, str]) -> None:
         counts = dict(self._counts)
         for row in rows:
             counts[row[_OUTCOME]] += 1
@@ -218,9 +228,8 @@ class DiskStore:
             "warc_file": self._archive.file or "",
             "warc_length": str(self._archive.length),
             "warc_tail": str(self._archive.tail),
+            **changes,
         }
-        if mark is not None:
-            meta |= {"mark": json.dumps(mark), "finished": json.dumps(finished)}
         self._database.commit(rows, meta)
         self._meta |= meta
         self._counts = counts

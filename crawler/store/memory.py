@@ -24,6 +24,7 @@ class MemoryStore:
         self.finished = False
         self.key = secrets.token_bytes(16)
         self.recorded = 0
+        self.history: str | None = None
         self._retry: Selection | None = None
         self._pending: set[int] = set()
         self._mark = "null"
@@ -57,7 +58,7 @@ class MemoryStore:
         """See `Store.due`."""
         return self._group.due(now)
 
-    def commit(self, mark: Any = None, *, finished: bool = False) -> None:
+    def commit(self, mark: Any = None, *, finished: bool = False, history: str | None = None) -> None:
         """See `Store.commit`."""
         for seq, result in self._group.take().items():
             if seq not in self.rows or seq in self._pending:
@@ -66,6 +67,7 @@ class MemoryStore:
                 self.recorded += 1
         if mark is not None:
             self._mark, self.finished = json.dumps(mark), finished
+        self.history = history or self.history
 
     def counts(self) -> dict[Outcome, int]:
         """See `Store.counts`."""
