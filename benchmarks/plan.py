@@ -53,17 +53,19 @@ def chosen(choice: Choice) -> list[Part]:
 
 def quick() -> Iterator[Part]:
     """The whole picture in about two minutes: short lists, one run, so figures with much of the start in them."""
-    near = WORKLOADS["near"]
-    yield part("workloads", near, as_is((*MODES, *RECIPES, *PEERS)), count=1500, warm=False)
+    near, best = WORKLOADS["near"], best_mode().name
+    slow = [one for one in PEERS if one.name in ("Scrapy", "minet")]
+    yield part("modes", near, as_is((*RECIPES, *slow, *MODES)), count=1500, warm=False)
+    yield part("workloads", near, as_is((best_mode(), *(one for one in PEERS if one not in slow))), count=8000)
     for name in ("hosts", "tls", "wild", "cpu"):
-        few = [_EVERYBODY["ThreadPoolExecutor"], best_mode(), _EVERYBODY["curl -Z"], _EVERYBODY["wget2"]]
+        few = _of("ThreadPoolExecutor", best, "curl -Z", "wget2")
         yield part("workloads", WORKLOADS[name], as_is(few), count=200 if name == "cpu" else 600, warm=False)
-    best = [("gevent", 1, 1000), ("asyncio", 1, 2000), (best_mode().name, 2, 4000), (_BESIDE[1], 2, 1000)]
-    yield part("patience", WORKLOADS["patient"], shaped((*_DOCUMENTS, *best)), warm=False, rounds=2)
-    yield part("concurrency", near, sweep(MODES, (1, 8)), count=600, warm=False)
-    for count in (500, 2000, 8000):
-        yield part("memory", near, as_is(_of(best_mode().name, *_MEMORY)), count=count, warm=False)
-    yield killed(3000, limit_s=12)
+    some = [("threads", 1, 200), ("gevent", 1, 1000), ("asyncio", 1, 200), ("asyncio", 1, 2000)]
+    more = [(best, 2, 400), (best, 2, 4000), (_BESIDE[1], 2, 1000)]
+    yield part("patience", WORKLOADS["patient"], shaped((*_DOCUMENTS, *some, *more)), warm=False, rounds=2)
+    for count in (500, 2000, 6000):
+        yield part("memory", near, as_is(_of(best, *_MEMORY)), count=count, warm=False)
+    yield killed(2500, limit_s=15)
 
 
 def whole() -> Iterator[Part]:

@@ -73,7 +73,7 @@ def _outlook(found: Sequence[Outlook]) -> str:
     rows = "".join(
         f"<tr{' class=full' if one.pages >= LENGTH else ''}>{_cells(_outlook_cells(one))}</tr>" for one in found
     )
-    head = _heads("", "in flight", "the documents", "2,000,000 take", "pages/s", "peak MB", "lost", "how it is known")
+    head = _heads("", "2,000,000 take", "the documents", "in flight", "pages/s", "peak MB", "lost", "how it is known")
     return (
         "<h2>2,000,000 URLs at two seconds each</h2>"
         f'<div class="wide"><table class="outlook"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
@@ -84,18 +84,20 @@ def _outlook_cells(one: Outlook) -> tuple[str, ...]:
     said = one.estimate or ("better still" if one.name in BETTER_STILL else _NONE)
     shape = f"{one.procs} \N{MULTIPLICATION SIGN} {one.conc:,}"
     took = duration(one.seconds)
-    return one.name, shape, said, took, f"{one.pages_per_s:,.1f}", f"{one.peak_mb:,.0f}", f"{one.lost:,}", one.basis
+    return one.name, took, said, shape, f"{one.pages_per_s:,.1f}", f"{one.peak_mb:,.0f}", f"{one.lost:,}", one.basis
 
 
 def _concurrency(summaries: Sequence[Summary]) -> str:
     """Pages a second against all that is in flight."""
     drawn = []
-    for name, sections in (("patient", ("patience", "two million")), ("near", ("concurrency", "modes", "workloads"))):
+    for name, sections in (("patient", ("patience", "two million")), ("near", ("concurrency",))):
         found = [one for one in summaries if one.workload == name and one.section in sections and one.kind != "peer"]
         series = _series([(one, one.procs * one.conc, "pages_per_s") for one in found], "pages/s")
         if plot := lines(series, "requests in flight, all processes", "pages a second"):
             drawn.append(f"<figure><figcaption>{escape(WORKLOADS[name].title)}</figcaption>{plot}</figure>")
-    return f"<h2>Throughput against concurrency</h2><div class='pair'>{''.join(drawn)}</div>" if drawn else ""
+    return (
+        f"<h2>Throughput against concurrency</h2><p>{_KEY}</p><div class='pair'>{''.join(drawn)}</div>" if drawn else ""
+    )
 
 
 def _cpu(summaries: Sequence[Summary]) -> str:
@@ -106,7 +108,7 @@ def _cpu(summaries: Sequence[Summary]) -> str:
         found = [bar for one in group if (bar := _cpu_bar(one)) is not None]
         title = f"{workload}: {WORKLOADS[workload].title}" + (" (modes and recipes)" if section == "modes" else "")
         drawn.append(f"<figure><figcaption>{escape(title)}</figcaption>{bars(found)}</figure>")
-    return f"<h2>CPU a page, \N{MICRO SIGN}s</h2><div class='pair'>{''.join(drawn)}</div>" if drawn else ""
+    return f"<h2>CPU a page, \N{MICRO SIGN}s</h2><div class='columns'>{''.join(drawn)}</div>" if drawn else ""
 
 
 def _cpu_bar(one: Summary) -> Bar | None:
@@ -161,7 +163,7 @@ def _killed(summaries: Sequence[Summary]) -> str:
 def _end(one: Summary) -> tuple[str, str, str]:
     run = one.runs[-1]
     took = f"{run['wall_s']:,.1f} s"
-    end = f"hung, ended after {took}" if run["hung"] else f"exit status {run['exit_status']} after {took}"
+    end = f"not over after {took}, ended" if run["hung"] else f"exit status {run['exit_status']} after {took}"
     return f"{run['good']:,}", f"{run['lost']:,}", end
 
 
@@ -215,6 +217,11 @@ def _text(value: float | None, digits: int) -> str:
     return _NONE if value is None else f"{value:,.{digits}f}"
 
 
+_KEY = (
+    "The colour says what waits: threads, greenlets of gevent, coroutines of asyncio, transfers of libcurl. A solid "
+    "line or a full bar is the product in several processes, a dashed or faint one in one; what is dotted or hatched is "
+    "a recipe or another program."
+)
 _FOOT = (
     "Medians of the runs. A rate is good pages (2xx, whole, saved) over the wall time of the whole command, its start "
     "included; CPU is user and system time of all its processes over its good pages; memory the sum of the PSS of all. "
