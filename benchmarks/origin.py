@@ -1,11 +1,12 @@
 """An origin server that is cheap enough never to be the limit: a child process that sends precomputed responses.
 
-`python -m benchmarks.origin [--addresses 127.0.0.1,127.0.0.2 | --everywhere] [--procs N] [--root DIR] [--tls PEM]`
-listens on a free port of every address, prints one JSON line, `{"bases": ["http://127.0.0.1:PORT", …]}`, and serves
-until its standard input ends. N processes share the ports by `SO_REUSEPORT`. It reads GET requests without a body, and
-no header field but `Connection: close`; `site.py` says what it answers. `--everywhere` is every address of 127.0.0.0/8
-at one port, and nothing that comes from another machine. PEM holds a private key and its certificates; no TLS session
-is resumed, so each connection is a whole handshake.
+`python -m benchmarks.origin [--addresses 127.0.0.1,127.0.0.2 | --everywhere] [--procs N] [--root DIR]
+[--tls PEM [--http2]]` listens on a free port of every address, prints one JSON line,
+`{"bases": ["http://127.0.0.1:PORT", …]}`, and serves until its standard input ends. N processes share the ports by
+`SO_REUSEPORT`. It reads GET requests without a body, and no header field but `Connection: close`; `site.py` says what
+it answers. `--everywhere` is every address of 127.0.0.0/8 at one port, and nothing that comes from another machine.
+PEM holds a private key and its certificates; no TLS session is resumed, so each connection is a whole handshake. With
+`--http2` it speaks that over TLS, and nothing else.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -50,7 +51,12 @@ class Origin:
 
 @contextlib.contextmanager
 def started_origin(
-    addresses: Sequence[str] = LOOPBACK, *, procs: int = 1, root: Path | None = None, tls: Path | None = None
+    addresses: Sequence[str] = LOOPBACK,
+    *,
+    procs: int = 1,
+    root: Path | None = None,
+    tls: Path | None = None,
+    http2: bool = False,
 ) -> Iterator[Origin]:
     """An origin as a child process, for as long as the block lasts.
 
@@ -60,6 +66,7 @@ def started_origin(
     command += ["--everywhere"] if addresses == EVERYWHERE else ["--addresses", ",".join(addresses)]
     command += ["--root", str(root.absolute())] if root is not None else []
     command += ["--tls", str(tls.absolute())] if tls is not None else []
+    command += ["--http2"] if http2 else []
     checkout = Path(__file__).parents[1]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=checkout) as child:
         assert child.stdin is not None
@@ -140,14 +147,24 @@ def _server(address: str, port: int) -> socket.socket:
     return sock
 
 
-def _context(pem: Path | None) -> ssl.SSLContext | None:
+def _context(pem: Path | None, *, http2: bool) -> ssl.SSLContext | None:
     if pem is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.num_tickets = 0
     context.load_cert_chain(pem)
+    if http2:
+        context.set_alpn_protocols(["h2"])
     return context
+
+
+def _protocol(site: Site, *, http2: bool) -> Callable[[], asyncio.Protocol]:
+    if not http2:
+        return lambda: _Connection(site)
+    from benchmarks.http2origin import Http2Connection
+
+    return lambda: Http2Connection(site)
 
 
 def _fork(procs: int) -> int:
@@ -155,7 +172,9 @@ def _fork(procs: int) -> int:
     return next((number for number in range(1, procs) if os.fork() == 0), 0)
 
 
-async def _serve_until_end(sockets: Sequence[socket.socket], site: Site, context: ssl.SSLContext | None) -> None:
+async def _serve_until_end(
+    sockets: Sequence[socket.socket], protocol: Callable[[], asyncio.Protocol], context: ssl.SSLContext | None
+) -> None:
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
     def wait_for_end() -> None:
@@ -164,7 +183,7 @@ async def _serve_until_end(sockets: Sequence[socket.socket], site: Site, context
         loop.call_soon_threadsafe(ended.set)
 
     for sock in sockets:
-        await loop.create_server(lambda: _Connection(site), sock=sock, backlog=_BACKLOG, ssl=context)
+        await loop.create_server(protocol, sock=sock, backlog=_BACKLOG, ssl=context)
     threading.Thread(target=wait_for_end, daemon=True).start()
     await ended.wait()
 
@@ -177,15 +196,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--procs", type=int, default=1, help="processes that serve")
     parser.add_argument("--root", type=Path, help="the folder behind /file/")
     parser.add_argument("--tls", type=Path, metavar="PEM", help="speak TLS, with this key and certificate")
+    parser.add_argument("--http2", action="store_true", help="speak HTTP/2 and nothing else; needs --tls")
     args = parser.parse_args(arguments)
-    site, context = Site(args.root), _context(args.tls)
+    context, protocol = _context(args.tls, http2=args.http2), _protocol(Site(args.root), http2=args.http2)
     sockets = _listen(EVERYWHERE if args.everywhere else args.addresses.split(","), args.procs)
     print(json.dumps({"bases": [_base(sock, secure=context is not None) for sock in sockets[0]]}), flush=True)
     number = _fork(args.procs)
     for sock in (sock for others in sockets if others is not sockets[number] for sock in others):
         sock.close()
     with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(_serve_until_end(sockets[number], site, context))
+        uvloop.run(_serve_until_end(sockets[number], protocol, context))
     for _ in range(args.procs - 1 if number == 0 else 0):
         os.wait()
 

@@ -49,7 +49,7 @@ def serve(
         os.close(write_fd)
         return
     sys.path.extend(path for path in settings.sys_path if path not in sys.path)
-    engine = load(settings.config.engine)
+    engine = load("curl" if settings.config.http2 else settings.config.engine)
     driver = importlib.import_module(f"crawler.drivers.{engine.DRIVER}")
     flights = Flights(record) if record is not None else None
     config, shortage = _fitted(settings.config, engine)

@@ -257,6 +257,14 @@ def test_resume_runs() -> None:
     assert [3, 0, 1] == [line["figures"][name]["recorded"] for name in ("missing", "nothing", "more")]
 
 
+def test_http2_run() -> None:
+    """No transfer over HTTP/2 hangs: the long form of this runs 100,000 of them."""
+    status, table, line = run("http2", "--urls", "2000", "--hosts", "20", "--conc", "64", "--origin-procs", "1")
+
+    assert (0, 0, 2000) == (status, line["figures"]["stalls"], line["figures"]["over_http2"])
+    assert "stalls" in table
+
+
 def test_names_run() -> None:
     """The names benchmark finds every name, with one query for each family, by the resolver of each kind of worker."""
     status, table, line = run("names", "--names", "200", "--at-once", "20")

@@ -28,7 +28,7 @@ _METAVARS = {
 }
 _GROUPS = {
     "what to read": ("format", "column", "carry"),
-    "how fast": ("procs", "conc", "engine", "chunk_size", "resolver"),
+    "how fast": ("procs", "conc", "engine", "http2", "chunk_size", "resolver"),
     "how politely": ("per_host", "per_address", "delay", "robots", "user_agent"),
     "how long, how much": ("max_time", "connect_timeout", "min_speed", "max_body", "max_redirects", "retries"),
     "what to send": ("method", "header", "proxy"),

@@ -133,6 +133,7 @@ class CurlEngine:
             if transfer.overdue(now):
                 overdue.append(transfer)
         for transfer in overdue:
+            transfer.give_up_connection()
             self._end(transfer.curl, pycurl.E_OPERATION_TIMEDOUT, "", ended)
 
     # What libcurl calls.

@@ -27,6 +27,7 @@ from crawler.records import Headers
 from crawler.shortage import MEMORY
 
 _BUFFER_BYTES = 64 * 1024
+_HTTP2_GRACE_S = 5.0
 _STOP = -1  # to libcurl: no more of this
 _SUPPRESS_CONNECT_HEADERS = 265  # CURLOPT_…, which pycurl has no name for
 _PROTOCOLS = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
@@ -41,6 +42,11 @@ class Base:
     http2: bool
     roots: tuple[str | None, str | None]
     opened: Callable[[int, int], int]
+
+    @property
+    def grace_s(self) -> float:
+        """How much later than due libcurl ends an exchange by itself."""
+        return _HTTP2_GRACE_S if self.http2 else 0.0
 
     @classmethod
     def make(cls, *, insecure: bool, http2: bool, opened: Callable[[int, int], int]) -> Base:
@@ -115,12 +121,24 @@ class Transfer:
         return True
 
     def overdue(self, now: float) -> bool:
-        """Whether the body stalls: then the exchange is to be broken off, as `too_slow`."""
+        """Whether the body stalls, or over HTTP/2 its time is up: then the exchange is to be broken off.
+
+        When libcurl breaks one off, it keeps its HTTP/2 connection for others. Where a network swallows all that is
+        sent, the next try would hang on it, too.
+        """
         if not self._headed and self._lines:
             self._take_head()
-        if self._headed and self._fault is None and self.exchange.body.stalls_at(now) <= now:
-            self._fault = late_fault(self.exchange, stalled=True)
+        if self._fault is None and not self._stopped:
+            if self._headed and self.exchange.body.stalls_at(now) <= now:
+                self._fault = late_fault(self.exchange, stalled=True)
+            elif self._base.http2 and now - self.started >= self.exchange.time_s:
+                self._fault = late_fault(self.exchange, stalled=False)
         return self._fault is not None or self._stopped
+
+    def give_up_connection(self) -> None:
+        """Have the connection closed when the handle is taken away."""
+        self.curl.setopt(pycurl.FORBID_REUSE, 1)
+        self._special = True
 
     def conclude(self, code: int, message: str) -> Reply | Failure:
         """What came of the exchange; `code` is 0 where libcurl has nothing to complain of."""
@@ -234,7 +252,7 @@ class Transfer:
             # For any host and port of a URL, to this address at the same port.
             setopt(pycurl.CONNECT_TO, [f"::{_bracketed(address)}:"])
         left = len(exchange.addresses) - self._address
-        time_ms = _milliseconds(exchange.time_s - self._before_s)
+        time_ms = _milliseconds(exchange.time_s - self._before_s + self._base.grace_s)
         connect_ms = _milliseconds((exchange.connect_s - self._before_s) / left)
         if time_ms != self._time_ms:
             self._time_ms = time_ms
