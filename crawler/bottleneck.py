@@ -78,7 +78,11 @@ def bottleneck(now: Pressure) -> Limit:
             "the order of the list: too many entries of too few hosts in a row",
         ),
         (now.parked > now.in_flight, reason, _politeness(now, why)),
-        (not now.unread, "end", f"the end of the list: {_count(now.open, 'entry')} still open"),
+        (
+            not now.unread and now.open <= now.places,
+            "end",
+            f"the end of the list: {_count(now.open, 'entry')} still open",
+        ),
     )
     found = (Limit(kind, text) for holds, kind, text in answers if holds)
     return next(found, Limit("nothing", "nothing yet: filling up"))

@@ -41,6 +41,7 @@ class Reading:
     tail: bool = False
     deaths: int = 0
     last_death: str = ""
+    bytes_wire: int = 0
 
     @property
     def success_rate(self) -> float | None:
@@ -110,6 +111,7 @@ class Tally:
             tail=pipeline.feed.finished and pipeline.open > 0,
             deaths=self.deaths,
             last_death=self.last_death,
+            bytes_wire=self._bytes,
         )
 
     def _eta(self, pipeline: Pipeline, fraction: float | None, elapsed: float, *, moves: bool) -> float | None:

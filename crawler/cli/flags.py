@@ -37,6 +37,8 @@ _GROUPS = {
 }
 
 
+_SHOWN = {"procs": "as many as it has cores", "max_body": "16M"}  # where the default itself tells people less
+
 FLAGS = tuple(name for names in _GROUPS.values() for name in names)
 """Every setting that has a flag."""
 
@@ -73,7 +75,7 @@ def _add_flag(group: Any, field: dataclasses.Field[Any], default: Any) -> None:
         metavar, text = _METAVARS[field.name], f"{text} (repeatable)"
         group.add_argument(flag, default=[], action=action, type=kind, metavar=metavar, help=text)
     else:
-        shown = "16M" if field.name == "max_body" else f"{default:g}" if isinstance(default, float) else default
+        shown = _SHOWN.get(field.name, f"{default:g}" if isinstance(default, float) else default)
         text = text if field.name == "user_agent" or default is None else f"{text} (default {shown})"
         names = {"engine": ENGINES, "format": FORMATS}.get(field.name)
         choices = {"choices": names} if names else {"type": _type(field.name, default)}

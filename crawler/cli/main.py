@@ -10,12 +10,21 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
-from crawler.cli import demo, export, get, query, report, retry, run
+from crawler.cli import completion, demo, export, get, query, report, retry, run
 from crawler.errors import CrawlerError, InputError, RunError, UsageError
 from crawler.escape import printable
 from crawler.version import __version__
 
-_COMMANDS = {"run": run, "demo": demo, "report": report, "query": query, "get": get, "export": export, "retry": retry}
+_COMMANDS = {
+    "run": run,
+    "demo": demo,
+    "report": report,
+    "query": query,
+    "get": get,
+    "export": export,
+    "retry": retry,
+    "completion": completion,
+}
 _INTERRUPTED = 130
 _EPILOG = """\
 example:
@@ -47,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     """What the arguments ask for; raises UsageError."""
-    parser = _parser()
+    parser = make_parser()
     args, unknown = parser.parse_known_args(_with_command(arguments))
     if unknown:
         flags = _flags(parser, args.command)
@@ -59,8 +68,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 def _flags(parser: argparse.ArgumentParser, command: str) -> list[str]:
     """The flags of a command."""
-    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    return [flag for flag in commands.choices[command]._option_string_actions if flag.startswith("--")]
+    options = completion.commands_of(parser)[command]._option_string_actions
+    return [flag for flag in options if flag.startswith("--")]
 
 
 def _suggestion(word: str, known: Iterable[str]) -> str | None:
@@ -90,7 +99,8 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message.removeprefix('argument ')}; see '{self.prog} --help'.")
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of `crawl`, all of its commands included."""
     parser = _Parser(
         prog="crawl",
         description="Fetch every URL of a list: as fast as the machine can, politely, and without losing one.",

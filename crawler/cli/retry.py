@@ -51,7 +51,9 @@ def main(args: argparse.Namespace) -> int:
     config = config_of(args)
     selection = Selection(frozenset(args.error), frozenset(args.status))
     nothing = f"No row of {printable(str(args.folder))} matches; nothing was fetched again."
-    return watched.main(args, lambda watch: run_retry(args.folder, config, selection, watch=watch), nothing)
+    return watched.main(
+        args, args.folder, lambda watch: run_retry(args.folder, config, selection, watch=watch), nothing
+    )
 
 
 def _errors(text: str) -> list[str]:

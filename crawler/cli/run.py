@@ -63,4 +63,4 @@ def main(args: argparse.Namespace) -> int:
     """Run the crawl; 0 when every entry has its final record, 3 with --fail, 130 when it was interrupted."""
     config = config_of(args)
     out = args.out or default_out(args.lists)
-    return watched.main(args, lambda watch: run_job(args.lists, out, config, restart=args.restart, watch=watch))
+    return watched.main(args, out, lambda watch: run_job(args.lists, out, config, restart=args.restart, watch=watch))

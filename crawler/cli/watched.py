@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -13,6 +15,7 @@ from crawler.job import Summary, Watch
 from crawler.pipeline import Pipeline
 from crawler.progress import make_progress, say_summary
 from crawler.records import Result
+from crawler.report.board import Board
 from crawler.results import open_crawl
 
 _NOT_OK = """SELECT seq FROM pages
@@ -24,17 +27,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fail", action="store_true", help="exit with status 3 when some page is not ok")
     parser.add_argument("--log-format", choices=("text", "json"), default="text", help="of the lines when no terminal")
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    parser.add_argument(
+        "--metrics-port",
+        metavar="N",
+        type=_port,
+        help="serve a live page and Prometheus metrics on this port of 127.0.0.1 while it runs; 0 takes a free one",
+    )
 
 
-def main(args: argparse.Namespace, job: Callable[[Watch], Summary], nothing: str | None = None) -> int:
-    """Do the job while people watch; 0 when it came to its end, 3 with --fail, 130 when it was interrupted.
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; write a number from 0 to 65535")
+    return int(text)
+
+
+def main(args: argparse.Namespace, out: Path, job: Callable[[Watch], Summary], nothing: str | None = None) -> int:
+    """Do the job into `out` while people watch; 0 when it came to its end, 3 with --fail, 130 when it was interrupted.
 
     `nothing` is the sentence in place of the summary where there was nothing to record.
     """
-    with _interrupts() as interrupted, make_progress(args.quiet, args.log_format) as progress:
+    with (
+        _interrupts() as interrupted,
+        _serving(args, out) as board,
+        make_progress(args.quiet, args.log_format) as progress,
+    ):
 
         def watch(pipeline: Pipeline, batch: list[Result]) -> bool:
             progress.update(pipeline, batch)
+            if board is not None:
+                board.follow(progress.tally, pipeline)
             return not interrupted
 
         summary = job(watch)
@@ -46,6 +67,21 @@ def main(args: argparse.Namespace, job: Callable[[Watch], Summary], nothing: str
     if not summary.finished:
         return 130
     return 3 if args.fail and not _all_ok(summary.out) else 0
+
+
+@contextlib.contextmanager
+def _serving(args: argparse.Namespace, out: Path) -> Iterator[Board | None]:
+    """The board that --metrics-port asks for; where it is served is said even by a quiet run, which may not know."""
+    if args.metrics_port is None:
+        yield None
+        return
+    from crawler.report.server import serving  # who has no port does not pay for it
+
+    with serving(out.resolve().name, args.metrics_port) as (board, url):
+        text = f"Live page: {url} (Prometheus: {url}metrics)"
+        said = json.dumps({"event": "metrics", "url": url}) if args.log_format == "json" else text
+        print(said, file=sys.stderr, flush=True)
+        yield board
 
 
 def _all_ok(out: Path) -> bool:

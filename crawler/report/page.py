@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import functools
+import re
 from importlib.resources import files
 
 from crawler.history import History
@@ -38,7 +40,6 @@ def report_page(name: str, stats: Stats, made_at: datetime.datetime) -> str:
 
 def document(title: str, body: Child, *, head: Child = None, policy: str = _POLICY) -> str:
     """A whole HTML document with the common style."""
-    style = Markup(files("crawler.report").joinpath("style.css").read_text(encoding="utf-8"))
     parts = element(
         "head",
         element("meta", charset="utf-8"),
@@ -46,10 +47,15 @@ def document(title: str, body: Child, *, head: Child = None, policy: str = _POLI
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="referrer", content="no-referrer"),
         element("title", title),
-        element("style", style),
+        element("style", _style()),
         head,
     )
     return f"<!DOCTYPE html>\n{element('html', parts, element('body', body), lang='en')}\n"
+
+
+@functools.cache
+def _style() -> Markup:
+    return Markup(files("crawler.report").joinpath("style.css").read_text(encoding="utf-8"))
 
 
 def tiles(values: list[tuple[str, str, str]]) -> Markup:
@@ -107,7 +113,7 @@ def _limits(stats: Stats) -> Markup:
     children: list[Child] = [element("p", verdict(stats))]
     sentences = advice(stats)
     if sentences:
-        children.append(element("ul", [element("li", sentence) for sentence in sentences], class_="advice"))
+        children.append(element("ul", [element("li", _flagged(sentence)) for sentence in sentences], class_="advice"))
     if limits:
         rows = [
             [NAMES[limit.kind], clock(limit.seconds), share(limit.seconds, history.seconds),
@@ -119,6 +125,12 @@ def _limits(stats: Stats) -> Markup:
     return tables.section("What limited the crawl", children)
 
 
+def _flagged(sentence: str) -> list[Child]:
+    """The sentence with its flags as code, which is not broken at their hyphens."""
+    parts = re.split(r"(--[a-z][a-z-]*)", sentence)
+    return [element("code", part) if part.startswith("--") else part for part in parts]
+
+
 def _strip(history: History) -> Markup:
     """What limited the crawl when: the time that its runs took, without that between them."""
     spans, at = [], 0.0
@@ -128,7 +140,7 @@ def _strip(history: History) -> Markup:
             spans.append((at, at + seconds, COLOURS.get(kind, "rest"), text))
             at += seconds
     title = "What limited the crawl, over the time of its runs"
-    return element("figure", element("figcaption", title), charts.strip(title, spans, at), _axis("0:00:00", clock(at)))
+    return element("figure", element("figcaption", title), charts.strip(title, spans, at), axis("0:00:00", clock(at)))
 
 
 def timeline(line: Timeline, title: str = "Pages and bytes over time") -> Markup:
@@ -148,7 +160,7 @@ def timeline(line: Timeline, title: str = "Pages and bytes over time") -> Markup
     most_pages = max(slot.pages for slot in line.slots)
     most_bytes = max(slot.bytes_wire for slot in line.slots)
     begin = names[0] if long else f"{datetime.datetime.fromtimestamp(line.start, datetime.UTC):%Y-%m-%d} {names[0]}"
-    axis = _axis(begin, f"{names[-1]} UTC")
+    below = axis(begin, f"{names[-1]} UTC")
     rows = [
         [name, f"{slot.pages:,}", f"{slot.ok:,}", size(slot.bytes_wire)]
         for name, slot in zip(names, line.slots, strict=False)
@@ -161,21 +173,23 @@ def timeline(line: Timeline, title: str = "Pages and bytes over time") -> Markup
     )
     return tables.section(
         title,
-        _figure(f"Pages in each {width}, {most_pages:,} at most", charts.columns("Pages over time", pages), axis),
+        figure(f"Pages in each {width}, {most_pages:,} at most", charts.columns("Pages over time", pages), below),
         legend,
-        _figure(f"Bytes over the wire in each {width}, {size(most_bytes)} at most",
-                charts.columns("Bytes over time", sizes), axis),
+        figure(f"Bytes over the wire in each {width}, {size(most_bytes)} at most",
+                charts.columns("Bytes over time", sizes), below),
         element("details", element("summary", "The same as a table"),
                 tables.table(tables.columns(f"each {width} from", "pages", "ok", "bytes"), rows, title)),
     )  # fmt: skip
 
 
-def _axis(begin: str, end: str) -> Markup:
+def axis(begin: str, end: str) -> Markup:
+    """What stands below a plot: where it begins, and where it ends."""
     return element("div", element("span", begin), element("span", end), class_="axis")
 
 
-def _figure(caption: str, drawing: Markup, axis: Markup) -> Markup:
-    return element("figure", element("figcaption", caption), drawing, axis)
+def figure(caption: str, drawing: Markup, below: Markup) -> Markup:
+    """A plot between what it shows and its axis."""
+    return element("figure", element("figcaption", caption), drawing, below)
 
 
 def _phases(phases: dict[str, Phase]) -> Markup:
