@@ -63,7 +63,7 @@ class TestReport:
         assert f"{out}: finished\n" in text
         assert "3 fetched + 1 failed + 1 denied + 1 duplicate + 1 invalid = 7 entries\n" in text
         assert "2 pages are ok (fetched with a 2xx status), 28.6% of the entries\n" in text
-        assert "200 bytes came over the wire, 600 bytes of bodies\n" in text
+        assert "200 B came over the wire, 600 B of bodies\n" in text
         for words in (r"2  200", r"1  503", r"1  dns", r"4  site\.test"):
             assert re.search(rf"^ +{words}$", text, re.MULTILINE)
 
@@ -98,7 +98,7 @@ class TestReport:
     def test_a_pipe_does_not_pay_for_colour(self, out: Path) -> None:
         """rich is only imported for a terminal."""
         code = "import sys; from crawler.cli import report; import argparse, pathlib; " + (
-            "report.main(argparse.Namespace(folder=pathlib.Path(sys.argv[1]), json=False)); "
+            "report.main(argparse.Namespace(folder=pathlib.Path(sys.argv[1]), json=False, html=None)); "
             "print('rich' in sys.modules)"
         )
         ran = subprocess.run([sys.executable, "-c", code, str(out)], capture_output=True, text=True, check=True)

@@ -39,31 +39,41 @@ def pipeline(*statuses: Status, consumed_s: float = 0.0, read: int = 100, length
 
 
 @pytest.mark.parametrize(
-    ("pressure", "word"),
+    ("pressure", "kind", "words"),
     [
-        ({"workers": 0}, "starting"),
-        ({"shortage": MEMORY, "consumer": 0.95}, "this machine: memory"),
-        ({"looking_up": 11, "starved": True}, "DNS: 11 hosts being looked up"),
-        ({"consumer": 0.95}, "disk"),
-        ({"parent_cpu": 0.95}, "CPU"),
-        ({"worker_cpu": 0.95}, "CPU"),
-        ({"in_flight": 250}, "network"),
-        ({"starved": True}, "the list"),
-        ({"window_full": True, "parked": 900}, "the order of the list"),
-        ({"parked": 900, "hosts": 1}, "politeness: 900 entries wait for 1 host (--per-host, --delay)"),
-        ({"parked": 900, "hosts": 3, "why": "push-back"}, "politeness: 900 entries wait for 3 hosts that ask"),
-        ({"parked": 10**6, "hosts": 9, "why": "no connection"}, "politeness: 1,000,000 entries wait for 9 hosts"),
-        ({"unread": False}, "the end of the list"),
-        ({}, "nothing yet"),
+        ({"workers": 0}, "starting", "starting"),
+        ({"shortage": MEMORY, "consumer": 0.95}, "machine", "this machine: memory"),
+        ({"looking_up": 11, "starved": True}, "dns", "DNS: 11 hosts being looked up"),
+        ({"consumer": 0.95}, "disk", "disk"),
+        ({"parent_cpu": 0.95}, "parent", "CPU"),
+        ({"worker_cpu": 0.95}, "cpu", "CPU"),
+        ({"in_flight": 250}, "places", "network"),
+        ({"starved": True}, "list", "the list"),
+        ({"window_full": True, "parked": 900}, "order", "the order of the list"),
+        ({"parked": 900, "hosts": 1}, "politeness", "politeness: 900 entries wait for 1 host (--per-host, --delay)"),
+        (
+            {"parked": 900, "hosts": 3, "why": "push-back"},
+            "push-back",
+            "politeness: 900 entries wait for 3 hosts that ask",
+        ),
+        (
+            {"parked": 10**6, "hosts": 9, "why": "no connection"},
+            "unreachable",
+            "politeness: 1,000,000 entries wait for 9 hosts",
+        ),
+        ({"unread": False}, "end", "the end of the list"),
+        ({"unread": False, "open": 300}, "nothing", "nothing yet"),
+        ({}, "nothing", "nothing yet"),
     ],
     ids=str,
 )
-def test_one_line_says_what_limits(pressure: dict[str, Any], word: str) -> None:
+def test_one_line_says_what_limits(pressure: dict[str, Any], kind: str, words: str) -> None:
     """Each state has one answer, and it fits a terminal beside its label."""
-    line = bottleneck(dataclasses.replace(CALM, **pressure))
+    limit = bottleneck(dataclasses.replace(CALM, **pressure))
 
-    assert line.startswith(word)
-    assert len(line) <= 72
+    assert kind == limit.kind
+    assert limit.text.startswith(words)
+    assert len(limit.text) <= 72
 
 
 def test_processor_shares_are_over_a_second() -> None:

@@ -91,7 +91,7 @@ class TestStats:
         assert ("2026-01-02T03:04:05Z", "2026-01-02T03:04:09Z") == (
             stats.first_fetched_at, stats.last_fetched_at
         )  # fmt: skip
-        assert [("site.test", 4), ("www.site.test", 1)] == stats.hosts
+        assert [("site.test", 4), ("www.site.test", 1)] == [(host.host, host.entries) for host in stats.hosts]
 
     def test_nothing_yet(self, tmp_path: Path) -> None:
         """A crawl without a row has zeros, and no rate."""

@@ -40,7 +40,10 @@ def script(shell: str) -> str:
     from crawler.cli.main import make_parser
 
     parser = make_parser()
-    for command in commands_of(parser).values():
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    for choice in commands._choices_actions:
+        commands.choices[choice.dest].description = choice.help  # the first sentence of ours is an example
+    for command in commands.choices.values():
         for action in command._actions:
             kind = {"DIR": shtab.DIRECTORY, "FILE": shtab.FILE, "LIST": shtab.FILE, "TARGET": shtab.FILE}
             if isinstance(action.metavar, str) and action.metavar in kind:
