@@ -30,7 +30,7 @@ def crawl(*arguments: str | Path) -> int:
     commands = parser.add_subparsers(dest="command")
     modules = {"report": report, "query": query, "get": get}
     for module in modules.values():
-        module.add_parser(commands)
+        module.add_parser(commands, "")
     args = parser.parse_args([str(argument) for argument in arguments])
     return int(modules[args.command].main(args))
 

@@ -15,11 +15,11 @@ Print a script that lets the shell complete commands, flags, choices and files a
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], about: str) -> None:
     """Add `completion` to the commands of `crawl`."""
     parser = commands.add_parser(
         "completion",
-        help="let the shell complete commands, flags and files",
+        help=about,
         description=_ABOUT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -12,11 +12,11 @@ from crawler.page import Page
 from crawler.results import open_crawl
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `get` to the commands of `crawl`."""
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], about: str) -> None:
+    """Add the command to the parser; `about` is its line in the list of commands."""
     parser = commands.add_parser(
         "get",
-        help="one page's decoded body",
+        help=about,
         description="Example: crawl get urls.crawl https://example.com/ > page.html\n\n"
         "Write the decoded body of one page, by its URL in the list or the one that it was redirected to.",
         formatter_class=argparse.RawDescriptionHelpFormatter,

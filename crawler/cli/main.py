@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import argparse
 import glob
+import importlib
 import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from types import ModuleType
 from typing import NoReturn
 
-from crawler.cli import completion, demo, export, get, query, report, retry, run
 from crawler.errors import CrawlerError, InputError, RunError, UsageError
 from crawler.escape import printable
 from crawler.version import __version__
 
+# Each is a module beside this one, imported only where it is meant: help must not wait for what it does not need.
 _COMMANDS = {
-    "run": run,
-    "demo": demo,
-    "report": report,
-    "query": query,
-    "get": get,
-    "export": export,
-    "retry": retry,
-    "completion": completion,
+    "run": "fetch every URL of a list (the main job)",
+    "demo": "crawl a site that needs no network",
+    "report": "what happened in a crawl",
+    "query": "SQL over the rows of a crawl",
+    "get": "one page's decoded body",
+    "export": "a crawl in the forms that other tools read",
+    "retry": "fetch failures again, into the same crawl",
+    "completion": "let the shell complete commands, flags and files",
 }
 _INTERRUPTED = 130
 _EPILOG = """\
@@ -41,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no ö is no reason to fail
     try:
         args = _parse(list(sys.argv[1:] if argv is None else argv))
-        return int(_COMMANDS[args.command].main(args))
+        return int(_module(args.command).main(args))
     except CrawlerError as error:
         print(f"crawl: {printable(str(error))}", file=sys.stderr)
         return error.exit_status
@@ -56,8 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     """What the arguments ask for; raises UsageError."""
-    parser = make_parser()
-    args, unknown = parser.parse_known_args(_with_command(arguments))
+    arguments = _with_command(arguments)
+    parser = make_parser(arguments[0])
+    args, unknown = parser.parse_known_args(arguments)
     if unknown:
         flags = _flags(parser, args.command)
         word = unknown[0].partition("=")[0]  # what follows may be a secret
@@ -99,8 +102,12 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message.removeprefix('argument ')}; see '{self.prog} --help'.")
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The parser of `crawl`, all of its commands included."""
+def _module(command: str) -> ModuleType:
+    return importlib.import_module(f"crawler.cli.{command}")
+
+
+def make_parser(*wanted: str) -> argparse.ArgumentParser:
+    """The parser of `crawl`, with the arguments of the commands `wanted` (of all, if none is named)."""
     parser = _Parser(
         prog="crawl",
         description="Fetch every URL of a list: as fast as the machine can, politely, and without losing one.",
@@ -112,6 +119,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--version", action="version", version=f"crawl {__version__}", help="print the version and leave"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in _COMMANDS.values():
-        module.add_parser(commands)
+    for name, about in _COMMANDS.items():
+        if not wanted or name in wanted:
+            _module(name).add_parser(commands, about)
+        else:
+            commands.add_parser(name, help=about)
     return parser

@@ -19,11 +19,11 @@ from crawler.store.query import Answer
 _WIDTH_ROWS = 1000  # the table's columns are as wide as these rows need
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `query` to the commands of `crawl`."""
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], about: str) -> None:
+    """Add the command to the parser; `about` is its line in the list of commands."""
     parser = commands.add_parser(
         "query",
-        help="SQL over the rows of a crawl",
+        help=about,
         description='Example: crawl query urls.crawl "SELECT host, count(*) FROM pages GROUP BY host"\n\n'
         "Answer one reading SQL statement over the table pages, also while the crawl runs.",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -26,11 +26,11 @@ A --header whose value is secret is not kept in the folder, nor is a --proxy: gi
 _CLASSES = [name for name in get_args(ErrorClass) if name != "invalid_url"]
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to the parser."""
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], about: str) -> None:
+    """Add the command to the parser; `about` is its line in the list of commands."""
     parser = commands.add_parser(
         "retry",
-        help="fetch failures again, into the same crawl",
+        help=about,
         description=_ABOUT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
