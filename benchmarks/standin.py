@@ -19,7 +19,7 @@ from unittest import mock
 import msgspec
 
 from crawler import wire
-from crawler.executors import processes
+from crawler.executors import child
 from crawler.records import Entry, FlowState, Request, Result
 from crawler.wire import FrameReader, Kind, frame, read_chunk, read_first, result_frame
 
@@ -33,7 +33,7 @@ _MOST = 64
 def stand_in(pace: float = 0.0) -> Iterator[None]:
     """For this block the workers of this process's crawls are such; each answers `pace` pages a second."""
     with (
-        mock.patch.object(processes, "worker_module", return_value=__name__),
+        mock.patch.object(child, "worker_module", return_value=__name__),
         mock.patch.dict(os.environ, {_PACE: str(pace)}),
     ):
         yield

@@ -219,7 +219,7 @@ def _text(value: float | None, digits: int) -> str:
 
 _KEY = (
     "The colour says what waits: threads, greenlets of gevent, coroutines of asyncio, transfers of libcurl. A solid "
-    "line or a full bar is the product in several processes, a dashed or faint one in one; what is dotted or hatched is "
+    "line or a full bar is the product in several processes, a dashed or faint one in one; dotted or hatched is "
     "a recipe or another program."
 )
 _FOOT = (

@@ -1,4 +1,4 @@
-"""Being a worker of the engine `gevent`: `python -P -m crawler.greenworker READ WRITE RECORD`.
+"""Being a worker of the engine `gevent`: `python -P -m crawler.greenworker READ WRITE RECORD ENGINE`.
 
 gevent must take the place of sockets, threads and locks before any module has taken hold of them: hence a module of
 its own, whose first act that is.

@@ -17,9 +17,10 @@ from crawler import warc
 from crawler.config import CrawlConfig
 from crawler.errors import FolderError, InputError, StoreError
 from crawler.executors.processes import make_executor
+from crawler.executors.spare import Spare
 from crawler.logbook import Logbook
 from crawler.pipeline import Pipeline
-from crawler.records import Outcome, Result
+from crawler.records import Keep, Outcome, Result
 from crawler.sources import Urls, open_urls, paths_of
 from crawler.sources.base import Mark, Source
 from crawler.sources.cutter import Layout
@@ -74,9 +75,15 @@ def default_out(urls: Urls) -> Path:
 
 
 def run_job(
-    urls: Urls, out: Path, config: CrawlConfig, *, restart: bool = False, watch: Watch | None = None
+    urls: Urls,
+    out: Path,
+    config: CrawlConfig,
+    *,
+    restart: bool = False,
+    watch: Watch | None = None,
+    spare: Spare | None = None,
 ) -> Summary:
-    """Crawl `urls` into `out`, or go on with the crawl that is there.
+    """Crawl `urls` into `out`, or go on with the crawl that is there; with `spare` as the first worker.
 
     Raises InputError and FolderError before anything is fetched, RunError when the run itself fails; what was
     committed until then is intact.
@@ -87,7 +94,7 @@ def run_job(
         raise _no_url(source.name)  # before a folder is made for it
     store = DiskStore(out, identity=config.identity(), warcinfo=_warcinfo(config), restart=restart)
     try:
-        finished = _is_finished(source, store) or _record(source, store, config, store.done(), watch)
+        finished = _is_finished(source, store) or _record(source, store, config, store.done(), watch, spare)
         if finished and not sum(store.counts().values()):
             raise _no_url("Standard input" if source.name == "-" else source.name)
     finally:
@@ -168,9 +175,17 @@ def layout_of(config: CrawlConfig) -> Layout:
     return Layout(config.format, config.column, config.carry)
 
 
-def _record(source: Source, store: DiskStore, config: CrawlConfig, done: Iterable[int], watch: Watch | None) -> bool:
+def _record(
+    source: Source,
+    store: DiskStore,
+    config: CrawlConfig,
+    done: Iterable[int],
+    watch: Watch | None,
+    spare: Spare | None = None,
+) -> bool:
     """Run the pipeline into the store, for all entries but those that are `done`; whether it came to its end."""
-    executor = make_executor(config, keep="row" if config.no_bodies else "archive", spool=store.folder.path)
+    keep: Keep = "row" if config.no_bodies else "archive"
+    executor = make_executor(config, keep, store.folder.path, spare)
     pipeline = Pipeline(source, executor, config, store.key, done)
     logbook = Logbook(store.history, config)
     results = pipeline.run()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import enum
 import os
-import signal
 import struct
 from typing import Any, NamedTuple
 
@@ -22,10 +21,6 @@ from crawler.records import Chunk, FlowState, Headers, Keep, Result, Row, Status
 
 _PREFIX = struct.Struct("<BII")
 _MOST_BYTES = 1 << 30  # more than any head of ours: whoever announces it does not speak this protocol
-
-
-PARENTS_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
-"""Signals that reach the whole process group and are answered by the parent alone: workers ignore them."""
 
 
 class Kind(enum.IntEnum):

@@ -1,5 +1,5 @@
-"""Being a worker: `python -P -m crawler.worker READ WRITE RECORD`: two inherited pipe ends, and the record of
-its flights.
+"""Being a worker: `python -P -m crawler.worker READ WRITE RECORD ENGINE`: two inherited pipe ends, the record of its
+flights, and what it may import while its parent is still busy.
 
 The first frame says who it is and how to work; then it drives its session to the end mark. It ignores what is sent
 to the whole group (the parent decides) and takes the end of its input for the end of its parent.
@@ -7,6 +7,7 @@ to the whole group (the parent decides) and takes the end of its input for the e
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -20,7 +21,7 @@ from types import ModuleType
 
 import msgspec
 
-from crawler import descriptors, engines
+from crawler import descriptors, engines, signals
 from crawler.addresses import AddressRule
 from crawler.budget import Budget
 from crawler.chunks import home_of
@@ -33,7 +34,7 @@ from crawler.sentinel import watch_parent
 from crawler.session import Session
 from crawler.throttle import Throttle
 from crawler.usage import usage
-from crawler.wire import PARENTS_SIGNALS, Settings, read_first
+from crawler.wire import Settings, read_first
 
 
 def serve(
@@ -50,7 +51,7 @@ def serve(
         return
     sys.path.extend(path for path in settings.sys_path if path not in sys.path)
     engine = load("curl" if settings.config.http2 else settings.config.engine)
-    driver = importlib.import_module(f"crawler.drivers.{engine.DRIVER}")
+    driver = _load(engine)
     flights = Flights(record) if record is not None else None
     config, shortage = _fitted(settings.config, engine)
     settings = msgspec.structs.replace(settings, config=config)
@@ -58,6 +59,11 @@ def serve(
     driver.drive(
         functools.partial(make_session, settings, engine.NAME, flights, throttle), engine, config, (read_fd, write_fd)
     )
+
+
+def _load(engine: ModuleType) -> ModuleType:
+    """The driver of an engine."""
+    return importlib.import_module(f"crawler.drivers.{engine.DRIVER}")
 
 
 def _fitted(config: CrawlConfig, engine: ModuleType) -> tuple[CrawlConfig, str | None]:
@@ -95,12 +101,14 @@ def make_session(settings: Settings, engine: str, flights: Flights | None, throt
 
 def main() -> None:
     """The process's own main."""
-    for number in PARENTS_SIGNALS:
+    for number in signals.PARENTS:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENTS_SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.PARENTS)
     read_fd, write_fd, record = (int(argument) for argument in sys.argv[1:4])
     watch_parent(read_fd)
     descriptors.raise_limit()
+    with contextlib.suppress(ImportError):  # what cannot be imported yet may be with the parent's `sys.path`
+        _load(engines.load(sys.argv[4]))
     serve(read_fd, write_fd, record)
     sys.stderr.flush()
     os._exit(0)  # every frame is written; threads that still wait for a slow site must not hold up the end

@@ -47,7 +47,7 @@ def script(shell: str) -> str:
         for action in command._actions:
             kind = {"DIR": shtab.DIRECTORY, "FILE": shtab.FILE, "LIST": shtab.FILE, "TARGET": shtab.FILE}
             if isinstance(action.metavar, str) and action.metavar in kind:
-                action.complete = kind[action.metavar]  # type: ignore[attr-defined]
+                action.complete = kind[action.metavar]
     text = str(shtab.complete(parser, shell))
     # `crawl urls.txt` is a command too: where no command begins like that, a file may.
     return text.replace("complete -o bashdefault -F", "complete -o bashdefault -o default -F")

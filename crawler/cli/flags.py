@@ -54,6 +54,25 @@ def add_flags(parser: argparse.ArgumentParser, wanted: Container[str] = FLAGS) -
                 _add_flag(group, fields[name], getattr(defaults, name))
 
 
+def add_watching(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say what is shown, and what the exit status tells."""
+    parser.add_argument("--fail", action="store_true", help="exit with status 3 when some page is not ok")
+    parser.add_argument("--log-format", choices=("text", "json"), default="text", help="of the lines when no terminal")
+    parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    parser.add_argument(
+        "--metrics-port",
+        metavar="N",
+        type=_port,
+        help="serve a live page and Prometheus metrics on this port of 127.0.0.1 while it runs; 0 takes a free one",
+    )
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; write a number from 0 to 65535")
+    return int(text)
+
+
 def config_of(args: argparse.Namespace) -> CrawlConfig:
     """The configuration that these flags ask for; raises ConfigError."""
     settings = {field.name for field in dataclasses.fields(CrawlConfig)}

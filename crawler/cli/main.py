@@ -71,7 +71,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 def _flags(parser: argparse.ArgumentParser, command: str) -> list[str]:
     """The flags of a command."""
-    options = completion.commands_of(parser)[command]._option_string_actions
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    options = commands.choices[command]._option_string_actions
     return [flag for flag in options if flag.startswith("--")]
 
 

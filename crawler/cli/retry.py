@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from crawler.cli import watched
-from crawler.cli.flags import add_flags, config_of
+from crawler.cli.flags import add_flags, add_watching, config_of
 from crawler.config import CrawlConfig
 from crawler.escape import printable
 from crawler.job import run_retry
@@ -41,7 +41,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], ab
         ("--status", "STATUSES", _statuses, "HTTP statuses or classes of them, as 404,5xx (repeatable)"),
     ):
         parser.add_argument(flag, default=[], action="extend", type=kind, metavar=metavar, help=text)
-    watched.add_arguments(parser)
+    add_watching(parser)
     tuning = {field.name for field in dataclasses.fields(CrawlConfig) if field.metadata["kind"] == "tuning"}
     add_flags(parser, {*tuning, "header", "proxy"})
 

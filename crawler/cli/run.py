@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from crawler.cli import watched
-from crawler.cli.flags import add_flags, config_of
-from crawler.job import default_out, run_job
+from crawler.cli.flags import add_flags, add_watching, config_of
+from crawler.executors.spare import Spare
 
 _ABOUT = """\
 Example: crawl urls.txt --procs 4 --conc 256 --out pages.crawl
@@ -49,7 +49,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", metavar="DIR", type=Path, help="the crawl's folder (default: NAME.crawl for NAME.txt)")
     parser.add_argument("--restart", action="store_true", help="forget what the folder holds and begin anew")
-    watched.add_arguments(parser)
+    add_watching(parser)
     add_flags(parser)
 
 
@@ -62,5 +62,11 @@ def _list(text: str) -> Path:
 def main(args: argparse.Namespace) -> int:
     """Run the crawl; 0 when every entry has its final record, 3 with --fail, 130 when it was interrupted."""
     config = config_of(args)
-    out = args.out or default_out(args.lists)
-    return watched.main(args, out, lambda watch: run_job(args.lists, out, config, restart=args.restart, watch=watch))
+    with contextlib.closing(Spare(config.engine, config.conc)) as spare:
+        from crawler.cli import watched  # what is imported from here on is, while the spare imports, too
+        from crawler.job import default_out, run_job
+
+        out = args.out or default_out(args.lists)
+        return watched.main(
+            args, out, lambda watch: run_job(args.lists, out, config, restart=args.restart, watch=watch, spare=spare)
+        )

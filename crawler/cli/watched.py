@@ -16,29 +16,9 @@ from crawler.pipeline import Pipeline
 from crawler.progress import make_progress, say_summary
 from crawler.records import Result
 from crawler.report.board import Board
-from crawler.results import open_crawl
 
 _NOT_OK = """SELECT seq FROM pages
     WHERE outcome != 'duplicate' AND NOT (outcome = 'fetched' AND coalesce(status, 0) BETWEEN 200 AND 299) LIMIT 1"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say what is shown, and what the exit status tells."""
-    parser.add_argument("--fail", action="store_true", help="exit with status 3 when some page is not ok")
-    parser.add_argument("--log-format", choices=("text", "json"), default="text", help="of the lines when no terminal")
-    parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
-    parser.add_argument(
-        "--metrics-port",
-        metavar="N",
-        type=_port,
-        help="serve a live page and Prometheus metrics on this port of 127.0.0.1 while it runs; 0 takes a free one",
-    )
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) < 1 << 16):
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; write a number from 0 to 65535")
-    return int(text)
 
 
 def main(args: argparse.Namespace, out: Path, job: Callable[[Watch], Summary], nothing: str | None = None) -> int:
@@ -86,6 +66,8 @@ def _serving(args: argparse.Namespace, out: Path) -> Iterator[Board | None]:
 
 def _all_ok(out: Path) -> bool:
     """Whether every entry, its duplicates aside, is a page with a 2xx status."""
+    from crawler.results import open_crawl  # a run that nobody asks this of does not pay for it
+
     with open_crawl(out) as results:
         return next(results.query(_NOT_OK), None) is None
 

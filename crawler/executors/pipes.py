@@ -20,6 +20,7 @@ import msgspec
 
 from crawler.errors import WorkerError
 from crawler.executors.base import Died, ExecutorEvent, Moved, Refused, Settled
+from crawler.executors.child import two_pipes
 from crawler.records import Chunk, FlowState, Result, Status
 from crawler.wire import Frame, FrameReader, Kind, Settings, frame, read_result, read_state, read_status
 
@@ -225,21 +226,25 @@ class PipeExecutor:
                 line.child.end(0.0)
 
     def _start(self, worker: int) -> _Line:
-        child_read, write_fd, read_fd, child_write = _two_pipes()
+        child, read_fd, write_fd = self._connect(worker)
         _widen(read_fd, _RESULTS_BYTES)
         _widen(write_fd, _CHUNK_BYTES)
         os.set_blocking(write_fd, False)
-        try:
-            child = self._start_child(worker, child_read, child_write)
-        except OSError:
-            os.close(read_fd)
-            os.close(write_fd)
-            raise
         line = self._lines[worker] = _Line(worker, child, read_fd, write_fd)
         self.started += 1
         self._selector.register(read_fd, selectors.EVENT_READ, line)
         self._queue(line, Kind.HELLO, msgspec.structs.replace(self._settings, worker=worker))
         return line
+
+    def _connect(self, worker: int) -> tuple[Child, int, int]:
+        """A started child, and our ends of its pipes, to read from and to write to. Raises OSError."""
+        child_read, write_fd, read_fd, child_write = two_pipes()
+        try:
+            return self._start_child(worker, child_read, child_write), read_fd, write_fd
+        except OSError:
+            os.close(read_fd)
+            os.close(write_fd)
+            raise
 
     def _refuse(self, worker: int, chunk: Chunk, error: OSError) -> None:
         """Let a place rest that this machine has no room for; where no other works, nobody would make room."""
@@ -347,17 +352,6 @@ class PipeExecutor:
             if descriptor >= 0:
                 os.close(descriptor)
                 setattr(line, name, -1)
-
-
-def _two_pipes() -> tuple[int, int, int, int]:
-    """Both pipes of a line, reading end first; none where there is room for one only. Raises OSError."""
-    one = os.pipe()
-    try:
-        return *one, *os.pipe()
-    except OSError:
-        for end in one:
-            os.close(end)
-        raise
 
 
 def _widen(descriptor: int, size: int) -> None:

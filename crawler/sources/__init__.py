@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterable, Iterable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from crawler.errors import InputError
 from crawler.records import Request
@@ -17,6 +16,9 @@ from crawler.sources.files import open_files
 from crawler.sources.formats import format_of
 from crawler.sources.iterable import AsyncSource, IterableSource
 from crawler.sources.standard_input import StandardInput
+
+if TYPE_CHECKING:
+    import asyncio
 
 Items = Iterable[str | Request] | AsyncIterable[str | Request]
 Lists = str | os.PathLike[str] | Sequence[os.PathLike[str]]

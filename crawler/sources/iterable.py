@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import hashlib
 import itertools
 import reprlib
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,6 +15,9 @@ from crawler.errors import InputError
 from crawler.headers import TOKEN
 from crawler.records import Entry, Request
 from crawler.sources.base import Mark, read_entry, show
+
+if TYPE_CHECKING:
+    import asyncio
 
 _BATCH = 1_000
 _END = object()
@@ -122,6 +124,8 @@ class AsyncSource(_ItemSource):
         if self._loop is not None:
             yield from self._pulled(functools.partial(_run_on, self._loop))
             return
+        import asyncio  # a list in a file does not pay for it
+
         with asyncio.Runner() as runner:
             yield from self._pulled(runner.run)
 
@@ -136,6 +140,8 @@ async def _next(items: AsyncIterator[object]) -> object:
 
 
 def _run_on(loop: asyncio.AbstractEventLoop, step: _Step) -> object:
+    import asyncio
+
     return asyncio.run_coroutine_threadsafe(step, loop).result()
 
 
