@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 import threading
 import weakref
 from collections.abc import Sequence
@@ -65,6 +64,8 @@ class _Spool:
                 os.ftruncate(self._descriptor, 0)
 
     def _open(self) -> int:
+        import tempfile  # most workers never need it
+
         with tempfile.TemporaryFile(prefix="crawler-", dir=self._folder, buffering=0) as file:
             descriptor = os.dup(file.fileno())
         weakref.finalize(self, os.close, descriptor).atexit = False  # bodies may go after that

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-
 import msgspec
 
 from crawler.records import Result
@@ -16,6 +14,8 @@ class _Spill:
     """A temporary file of payloads, each of which is taken once; it is closed by `close`."""
 
     def __init__(self) -> None:
+        import tempfile  # an unordered crawl never needs it
+
         self._file = tempfile.TemporaryFile(prefix="crawler-")  # noqa: SIM115 - closed by close()
         self.length = 0
         self.live = 0

@@ -13,7 +13,7 @@ FLOORS = [
         "records", "errors", "config", "headers", "escape", "usage", "version", "invocation", "durable",
         "descriptors", "budget", "units", "proxy", "digests", "signals",
     {
-        "urls", "dedupe", "chunks", "politeness", "addresses", "flow", "body", "codings", "charset", "cookies",
+        "urls", "dedupe", "chunks", "politeness", "addresses", "flow", "body", "codings", "charset", "cookies", "jar",
         "answers", "exchange", "frontier", "intake", "warc", "encoders", "quarantine", "throttle", "pushback",
         "outages", "machines", "robots", "history", "permits", "turns", "admission", "reach", "surt",
     },
