@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import re
+from typing import TYPE_CHECKING
 
-from crawler.records import Headers
+if TYPE_CHECKING:
+    from crawler.records import Headers  # the settings need this file, and a command without records none of them
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A method or the name of a field (RFC 9110 §5.6.2)."""
