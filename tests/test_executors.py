@@ -23,11 +23,11 @@ from scripted import state
 from crawler.chunks import home_of
 from crawler.config import CrawlConfig
 from crawler.errors import WorkerError
-from crawler.executors import pipes
 from crawler.executors.base import Died, ExecutorEvent, Moved, Refused, Settled
 from crawler.executors.inline import InlineExecutor
 from crawler.executors.pipes import SILENCE_S, Child, PipeExecutor
 from crawler.executors.processes import ProcessExecutor, make_executor
+from crawler.executors.spare import Spare
 from crawler.pipeline import Pipeline
 from crawler.records import Chunk
 from crawler.sources.iterable import IterableSource
@@ -440,3 +440,45 @@ def test_a_path_that_is_no_text_is_passed_over(monkeypatch: pytest.MonkeyPatch) 
     executor = make_executor(CONFIG, "row")
     executor.send(0, Chunk(1, ()))
     executor.close()
+
+
+@pytest.mark.parametrize(("held", "timeout_s", "rests"), [(64, 30.0, [0.005]), (63, 30.0, []), (64, 0.0, [])])
+def test_results_gather_where_many_are_to_come(
+    held: int, timeout_s: float, rests: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who crawls in bulk reads results by the dozen; who waits for a few gets each at once, and 0 never waits."""
+    slept: list[float] = []
+
+    class Mute(PipeExecutor):
+        def _start_child(self, worker: int, read_fd: int, write_fd: int) -> Child:
+            self.ends = read_fd, write_fd
+            return SimpleNamespace(end=lambda within_s: None)
+
+    monkeypatch.setattr(pipes, "time", SimpleNamespace(monotonic=lambda: 1.0, sleep=slept.append))
+    executor = Mute(1, Settings(CONFIG, 0, 0, "row"))
+    executor.send(0, Chunk(1, tuple(state("http://a/", n) for n in range(held))))
+    executor.wake()
+    executor.events(timeout_s)
+    executor.close()
+    for end in executor.ends:
+        os.close(end)
+
+    assert rests == slept
+
+
+def test_the_spare_is_the_first_worker(origin: Origin) -> None:
+    """Whichever place starts first takes it, once; it works as any other, and one that nobody took is ended."""
+    spares = [Spare("threads", CONFIG.conc) for _ in range(2)]
+    pids = [spare._made[0]._process.pid for spare in spares if spare._made is not None]
+    config = CrawlConfig(procs=2, conc=CONFIG.conc, engine="threads", allow_private=True)
+    executor = ProcessExecutor(2, Settings(config, 0, 0, "page"), spare=spares[0])
+    executor.send(1, Chunk(1, (state(origin.url("/bytes/7")),)))
+    executor.send(0, Chunk(2, (state(origin.url("/bytes/7"), 2),)))
+    events = collect(executor, 2)
+    lines = {line.worker: line.child._process.pid for line in executor._lines.values()}  # type: ignore[attr-defined]
+    executor.close()
+    spares[1].close()
+
+    assert {1, 2} == {result.row.seq for event in events if isinstance(event, Settled) for result in event.results}
+    assert (True, False) == (lines[1] == pids[0], lines[0] in pids)
+    assert [False, False] == [Path(f"/proc/{pid}").exists() for pid in pids]
