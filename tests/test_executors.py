@@ -23,6 +23,7 @@ from scripted import state
 from crawler.chunks import home_of
 from crawler.config import CrawlConfig
 from crawler.errors import WorkerError
+from crawler.executors import pipes
 from crawler.executors.base import Died, ExecutorEvent, Moved, Refused, Settled
 from crawler.executors.inline import InlineExecutor
 from crawler.executors.pipes import SILENCE_S, Child, PipeExecutor
