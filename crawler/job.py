@@ -90,8 +90,7 @@ def run_job(
     """
     started = time.monotonic()
     source = open_urls(urls, CrawlFolder(out).spool, layout_of(config))
-    if isinstance(source, Several) and not source.probe():
-        raise _no_url(source.name)  # before a folder is made for it
+    refuse_empty(source)  # before a folder is made for it
     store = DiskStore(out, identity=config.identity(), warcinfo=_warcinfo(config), restart=restart)
     try:
         finished = _is_finished(source, store) or _record(source, store, config, store.done(), watch, spare)
@@ -164,6 +163,12 @@ def _warcinfo(config: CrawlConfig) -> Callable[[str], bytes]:
         )
 
     return make
+
+
+def refuse_empty(source: Source) -> None:
+    """Raise InputError for files without a URL, and for what is wrong with the beginning of one."""
+    if isinstance(source, Several) and not source.probe():
+        raise _no_url(source.name)
 
 
 def _no_url(name: str) -> InputError:

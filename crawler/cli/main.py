@@ -20,6 +20,7 @@ from crawler.version import __version__
 _COMMANDS = {
     "run": "fetch every URL of a list (the main job)",
     "demo": "crawl a site that needs no network",
+    "plan": "what a list will cost, before a byte is fetched",
     "report": "what happened in a crawl",
     "query": "SQL over the rows of a crawl",
     "get": "one page's decoded body",

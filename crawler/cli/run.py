@@ -32,6 +32,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], ab
     _add_arguments(parser)
 
 
+def add_lists(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that names lists."""
+    names = "files, folders or patterns of files, or - for standard input"
+    parser.add_argument("lists", metavar="LIST", nargs="+", type=_list, help=names)
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The arguments of a run that another command starts."""
     parser = argparse.ArgumentParser(prog="crawl run")
@@ -40,13 +46,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "lists",
-        metavar="LIST",
-        nargs="+",
-        type=_list,
-        help="files, folders or patterns of files, or - for standard input",
-    )
+    add_lists(parser)
     parser.add_argument("--out", metavar="DIR", type=Path, help="the crawl's folder (default: NAME.crawl for NAME.txt)")
     parser.add_argument("--restart", action="store_true", help="forget what the folder holds and begin anew")
     add_watching(parser)

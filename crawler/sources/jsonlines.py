@@ -9,7 +9,7 @@ import msgspec
 from crawler.errors import InputError
 from crawler.escape import printable
 from crawler.records import Entry, Request
-from crawler.sources.base import read_entry
+from crawler.sources.base import read_entry, show
 from crawler.sources.cutter import LONGEST_RECORD, Cutter
 from crawler.sources.iterable import is_plain, read_request
 
@@ -65,9 +65,10 @@ class JsonLines(Cutter):
 
     def _entry_in(self, item: dict[str, Any], line: bytes, number: int) -> Entry:
         url = item.get(self._layout.column)
-        if not isinstance(url, str) or not url.strip():
-            return self._bad(number, line, f"The object has no URL {self._layout.column!r}, or it is no text.")
         extra = {name: item[name] for name in self._layout.carry if name in item} or None
+        if not isinstance(url, str) or not url.strip():
+            request, _ = read_request(Request(show(line), extra=extra))
+            return self._entry(number, request, f"The object has no URL {self._layout.column!r}, or it is no text.")
         if extra is None and item.keys().isdisjoint(_REQUEST):
             text, problem = read_entry(url.encode())
             return self._entry(number, Request(text), problem)

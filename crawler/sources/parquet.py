@@ -97,6 +97,9 @@ class ParquetSource:
         """The mark behind its last row."""
         return self._mark_of(self._rows)
 
+    def verify(self) -> None:
+        """Nothing more than was done when this was made: a compressed file was unpacked whole."""
+
     def _begin(self) -> None:
         self._read = 0
         self._hash: hashlib.blake2b = begin_hash("parquet")
@@ -126,9 +129,10 @@ class ParquetSource:
         if not text:
             problem = "The row has no URL."
         extra = dict(zip(self._layout.carry, row[1:], strict=True)) or None
-        if extra is None or problem is not None:
+        if extra is None:
             return Request(text), problem
-        return read_request(Request(text, extra=extra))
+        request, unfit = read_request(Request(text, extra=extra))
+        return request, problem or unfit
 
     def _find(self, name: str, schema: pa.Schema) -> str:
         """The column of this name; raises InputError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from crawler.errors import InputError
@@ -16,6 +17,9 @@ class FileSource(Source, Protocol):
 
     def whole(self) -> Mark:
         """The mark behind its last entry."""
+
+    def verify(self) -> None:
+        """Raise InputError for what can be found wrong with all of it, without an entry being made."""
 
 
 class Several:
@@ -37,7 +41,7 @@ class Several:
         self._before = ""
         self._plain = True
         self._behind = 0  # bytes of the files that were read
-        self.total_bytes: int | None = None
+        self.total_bytes: int | None = sum(map(_size, paths))
 
     @property
     def position(self) -> int:
@@ -45,11 +49,14 @@ class Several:
         return self._behind + (self._source.position if self._source is not None else 0)
 
     def probe(self) -> bool:
-        """Whether there is an entry; raises InputError for what is wrong with the beginning of any file."""
-        found, self.total_bytes = False, 0
+        """Whether there is an entry.
+
+        Raises InputError for what is wrong with the beginning of any file, and anywhere in a compressed one.
+        """
+        found = False
         for path in self._paths:
             source = self._open_one(path)
-            self.total_bytes += source.total_bytes or 0
+            source.verify()
             found |= next(iter(source), None) is not None
         return found
 
@@ -89,6 +96,13 @@ class Several:
         source.first_seq = self.next_seq
         self._source, self._files = source, self._files + 1
         return source
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except (OSError, ValueError):  # to open it will say what is wrong
+        return 0
 
 
 def _folded(before: str, mark: Mark) -> str:

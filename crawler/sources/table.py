@@ -11,7 +11,7 @@ from crawler.records import Entry, Request
 from crawler.sources.base import LONGEST, read_entry
 from crawler.sources.cutter import LONGEST_RECORD, Cutter
 
-_AFTER = "\0after"  # a row of its own behind the last one, unless that has a quote that did not end
+_AFTER = "\0"  # a row of its own behind the last one, unless that has a quote that did not end
 _FIELD = 4 * LONGEST_RECORD  # characters; a row is found too long before that
 _SHOWN = 300  # characters of a header
 
@@ -54,7 +54,7 @@ class Table(Cutter):
         for row in reader:
             end = at + reader.line_num
             if end > len(lines):
-                if row != [_AFTER]:
+                if begin < len(lines):
                     yield begin, len(lines), None
                 return
             yield begin, end, row

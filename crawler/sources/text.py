@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -65,7 +65,7 @@ class TextSource:
 
     def __iter__(self) -> Iterator[list[Entry]]:
         self._parser = parser = self._begin()
-        with self._opened(parser) as (file, text):
+        with self._opened(lambda: parser.line) as (file, text):
             while block := text.read(self._block):
                 self.position = file.tell()
                 if batch := parser.feed(block):
@@ -80,32 +80,43 @@ class TextSource:
 
     def check(self, mark: Mark) -> bool:
         """Whether the marked lines are all; raises InputError where the file does not begin with them."""
-        with self._opened(None) as (_, text):
+        with self._opened() as (_, text):
             return check_prefix(text, mark, self.name, self._form)
 
     def whole(self) -> Mark:
         """The mark behind its last line; no line is parsed for it."""
         hashed, length = begin_hash(self._form), 0
-        with self._opened(None) as (_, text):
+        with self._opened() as (_, text):
             while block := text.read(BLOCK):
                 hashed.update(block)
                 length += len(block)
         return Mark(length, hashed.hexdigest())
+
+    def verify(self) -> None:
+        """Read a compressed file to its end; raises InputError where it is damaged.
+
+        Its checksum stands there. Before that one cannot tell a damaged URL from a good one, and would fetch it.
+        """
+        lines = 0
+        if self._packing is not None:
+            with self._opened(lambda: lines) as (_, text):
+                while block := text.read(BLOCK):
+                    lines += block.count(b"\n")
 
     def _begin(self) -> Cutter:
         # A file's name need not be UTF-8, a row's text must.
         return make_parser(self._form, printable(self.name), self.first_seq, self._layout)
 
     @contextlib.contextmanager
-    def _opened(self, parser: Cutter | None) -> Iterator[tuple[BinaryIO, Readable]]:
-        """The file and its text; whatever is wrong with it in the middle is an InputError that says where."""
+    def _opened(self, line: Callable[[], int] = int) -> Iterator[tuple[BinaryIO, Readable]]:
+        """The file and its text; what is wrong with it in the middle is an InputError that names the last good line."""
         try:
             with open_list(self.name) as file:
                 yield file, (file if self._packing is None else Unpacked(file, self._packing))
         except OSError as error:
             raise InputError(f"{self.name} cannot be read on ({reason_of(error)}); run the command again.") from error
         except Damage as error:
-            where = f" behind line {parser.line:,}" if parser is not None and parser.line else ""
+            where = f" behind line {line():,}" if line() else ""
             raise InputError(
                 f"{self.name} is damaged{where}: {error}; mend it and run the same command again, it goes on there."
             ) from error
