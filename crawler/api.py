@@ -22,7 +22,7 @@ from crawler.executors.processes import make_executor
 from crawler.job import Summary, default_out, run_job
 from crawler.page import Page
 from crawler.pipeline import Pipeline
-from crawler.sources import Items, Urls, open_items
+from crawler.sources import Items, Urls, open_items, paths_of
 from crawler.sources.base import Source
 
 
@@ -35,6 +35,7 @@ class Pool:
 
     def __init__(self, **settings: Any) -> None:
         self._config = make_config(settings)
+        _refuse_layout(self._config)
         self._lock = threading.Lock()
         self._idle: list[Executor] = []
         self._closed = False
@@ -141,7 +142,10 @@ def crawl(urls: Urls, out: str | Path | None = None, *, restart: bool = False, *
     input, or an iterable as for `fetch`. Raises UsageError before
     anything is fetched and RunError when the run itself fails.
     """
-    return run_job(urls, Path(out) if out is not None else default_out(urls), make_config(settings), restart=restart)
+    config = make_config(settings)
+    if paths_of(urls) is None:
+        _refuse_layout(config)
+    return run_job(urls, Path(out) if out is not None else default_out(urls), config, restart=restart)
 
 
 def make_config(settings: Mapping[str, Any]) -> CrawlConfig:
@@ -160,6 +164,14 @@ def make_config(settings: Mapping[str, Any]) -> CrawlConfig:
         return msgspec.convert(values, CrawlConfig)
     except msgspec.ValidationError as error:
         raise ConfigError(f"A setting is of the wrong kind: {error}.") from error
+
+
+def _refuse_layout(config: CrawlConfig) -> None:
+    """Raise ConfigError where columns of a list are named, and there is none: objects say all for themselves."""
+    defaults = CrawlConfig()
+    for name in ("format", "column", "carry"):
+        if getattr(config, name) != getattr(defaults, name):
+            raise ConfigError(f"{name} is for lists in files; give a Request with an extra of its own instead.")
 
 
 def _closing(pool: Pool, pages: Generator[Page, None, None]) -> Generator[Page, None, None]:

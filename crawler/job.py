@@ -24,10 +24,12 @@ from crawler.records import Keep, Outcome, Result
 from crawler.sources import Urls, open_urls, paths_of
 from crawler.sources.base import Mark, Source
 from crawler.sources.cutter import Layout
-from crawler.sources.files import find_files
+from crawler.sources.files import find_files, open_files
 from crawler.sources.formats import plain_name
 from crawler.sources.recorded import RecordedSource
+from crawler.sources.reread import RereadSource
 from crawler.sources.several import Several
+from crawler.sources.standard_input import StandardInput
 from crawler.store.database import open_reading, read_meta
 from crawler.store.disk import DiskStore
 from crawler.store.folder import CrawlFolder
@@ -106,14 +108,20 @@ def run_retry(out: Path, config: CrawlConfig, selection: Selection, *, watch: Wa
 
     Each old row stands until its new one is committed. Where nothing matches, nothing is fetched (`recorded` is 0).
     What is fetched and how is taken from the crawl: of `config` only the tuning counts, and what the folder does not
-    have: the proxy, and the header fields whose values are secret. Raises FolderError before anything is fetched,
-    RunError when the run itself fails.
+    have: the proxy, and the header fields whose values are secret. Whole requests are read again from their lists.
+    Raises FolderError before anything is fetched, InputError where a list is not what it was, RunError when the run
+    itself fails.
     """
     started = time.monotonic()
     config = _as_begun(out, config)
     with contextlib.closing(DiskStore(out, identity=config.identity(), warcinfo=_warcinfo(config))) as store:
-        _refuse_requests(store.mark, out)
-        source = RecordedSource(str(out), store.pending(), store.retry(selection))
+        lists = _lists_of(store, config)
+        length = store.retry(selection)
+        source: Source = (
+            RecordedSource(str(out), store.pending(), length)
+            if lists is None
+            else RereadSource(str(out), store.pending(), length, lists)
+        )
         finished = not source.length or _record(source, store, config, (), watch)
     return _summary(store, started, finished)
 
@@ -142,13 +150,23 @@ def _as_begun(out: Path, config: CrawlConfig) -> CrawlConfig:
     return msgspec.convert({**dataclasses.asdict(config), **identity}, CrawlConfig)
 
 
-def _refuse_requests(mark: Any, out: Path) -> None:
-    """Raise FolderError where a row is not all of its entry: a method, a header or a body may be missing."""
-    if mark is not None and not msgspec.convert(mark, Mark).plain:
+def _lists_of(store: DiskStore, config: CrawlConfig) -> Callable[[str], Source] | None:
+    """Opens a list by its name, where a row is not all of its entry (a method, a header or a body may be missing).
+
+    Raises FolderError where there is no list to read again.
+    """
+    if store.mark is None or msgspec.convert(store.mark, Mark).plain:
+        return None
+    with contextlib.closing(open_reading(store.folder.database)) as connection:
+        (source,) = connection.execute("SELECT source FROM pages ORDER BY seq LIMIT 1").fetchone() or ("",)
+    if source.startswith("<"):  # so the caller's own objects are called
         raise FolderError(
-            f"{out} was crawled from Requests with a method, header fields or a body of their own, which are not kept; "
-            "fetch those that failed from your program, as a new crawl."
+            f"{store.folder.path} was crawled from Requests with a method, header fields or a body of their own, which "
+            "are not kept; fetch those that failed from your program, as a new crawl."
         )
+    layout = layout_of(config)
+    spooled = StandardInput(store.folder.spool, fd=None, layout=layout)
+    return lambda name: spooled if name == "-" else open_files([name], layout)
 
 
 def _warcinfo(config: CrawlConfig) -> Callable[[str], bytes]:

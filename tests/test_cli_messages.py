@@ -68,7 +68,7 @@ MISTAKES = {
     "array.jsonl": "array.jsonl is one JSON array; write one object a line (jq -c '.[]').",
     "table.parquet": "table.parquet is no Parquet file, or is damaged (",
     "urls.txt table.csv --column link": "table.csv has no column 'link' in line 2; it has id, url: name one of them",
-    "cut.txt.gz": "cut.txt.gz is damaged: its gzip stream is cut; mend it and run the same command again, it goes on",
+    "cut.txt.gz": "cut.txt.gz is damaged: its gzip stream is cut; mend it and run the same command again.",
     "fake.txt.zst": "fake.txt.zst is damaged: at its beginning stands no zstd; mend it",
     "urls.txt --format xml": "--format: invalid choice: 'xml' (choose from ",
     "- --format parquet": "Parquet is read from its end, which a pipe does not allow; name a file instead.",

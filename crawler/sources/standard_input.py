@@ -22,7 +22,8 @@ class StandardInput:
 
     A resumed crawl reads the spool first, then the stream: what repeats the spool is skipped, what differs
     raises InputError, and a stream that ends sooner (an empty one too) is fine. The format is that of the `layout`,
-    or text. `fd` is another stream than standard input: a named pipe, for example.
+    or text. `fd` is another stream than standard input: a named pipe, for example;
+    None is one that has ended.
     """
 
     length: int | None = None
@@ -33,7 +34,7 @@ class StandardInput:
         spool: Path,
         *,
         first_seq: int = 1,
-        fd: int = 0,
+        fd: int | None = 0,
         name: str = "-",
         layout: Layout = Layout(),  # noqa: B008 - it is frozen
     ) -> None:
@@ -48,7 +49,8 @@ class StandardInput:
         self._parser = self._begin()
         self._ended = False  # whether the stream came as far as its spool before it ended
         try:
-            os.fstat(fd)
+            if fd is not None:
+                os.fstat(fd)
         except OSError as error:
             raise InputError("Standard input is closed; name a file, or send the list through a pipe.") from error
 
@@ -114,6 +116,8 @@ class StandardInput:
 
     def _read(self) -> bytes:
         """What the stream has, as soon as it has something; nothing at its end."""
+        if self._fd is None:
+            return b""
         try:
             while True:
                 try:

@@ -118,7 +118,7 @@ class TextSource:
         except Damage as error:
             where = f" behind line {line():,}" if line() else ""
             raise InputError(
-                f"{self.name} is damaged{where}: {error}; mend it and run the same command again, it goes on there."
+                f"{self.name} is damaged{where}: {error}; mend it and run the same command again."
             ) from error
 
 
