@@ -31,6 +31,7 @@ _FLAGS = frozenset(
 )
 _WIDTH = 80
 _WATCH_S = 0.5
+_HOST_CHARACTERS = 30
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], about: str) -> None:
@@ -157,7 +158,13 @@ def _largest(plan: Plan) -> RenderableType:
     top = plan.largest[0].pages
     for host in plan.largest:
         bar = ProgressBar(top, host.pages, width=16, complete_style="green", finished_style="green")
-        table.add_row(_escaped(host.host), f"{host.pages:,}", f"{host.share:.1%}", _span(host.least_s), bar)
+        table.add_row(
+            _escaped(printable(host.host, _HOST_CHARACTERS)),
+            f"{host.pages:,}",
+            f"{host.share:.1%}",
+            _span(host.least_s),
+            bar,
+        )
     return table
 
 
