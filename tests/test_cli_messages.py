@@ -65,7 +65,7 @@ MISTAKES = {
     "table.csv --column link": "table.csv has no column 'link' in line 2; it has id, url: name one of them with ",
     "table.csv --carry label": "table.csv has no column 'label' in line 2; it has id, url: name one of them with ",
     "objects.jsonl --column link": "objects.jsonl has no 'link' in line 1; it has id, url: name one of them with ",
-    "array.jsonl": "array.jsonl is one JSON array; write one object a line (jq -c '.[]').",
+    "array.jsonl": "array.jsonl is JSON of more than a line; write one object a line (jq -c '.[]').",
     "table.parquet": "table.parquet is no Parquet file, or is damaged (",
     "urls.txt table.csv --column link": "table.csv has no column 'link' in line 2; it has id, url: name one of them",
     "cut.txt.gz": "cut.txt.gz is damaged: its gzip stream is cut; mend it and run the same command again.",

@@ -100,11 +100,16 @@ def test_what_is_carried() -> None:
         (b'{"link": "a", "id": 1}\n', Layout(), "list has no 'url' in line 1; it has link, id: name one of them with"),
         (b'\n\n{"url": "a"}\n{"b": 1}\n', Layout(carry=("id",)), "list has no 'id' in line 3; it has url, b"),
         (b"{}", Layout(), "it has nothing"),
-        (b'[\n{"url": "a"}\n]', Layout(), r"list is one JSON array; write one object a line \(jq -c '\.\[\]'\)"),
+        (
+            b'[\n{"url": "a"}\n]',
+            Layout(),
+            r"list is JSON of more than a line; write one object a line \(jq -c '\.\[\]'\)",
+        ),
+        (b'{\n"url": "a"\n}', Layout(), "list is JSON of more than a line"),
     ],
 )
 def test_lists_that_are_none(data: bytes, layout: Layout, words: str) -> None:
-    """A name that no object has, or one JSON array, is one sentence that names the list and the line."""
+    """A name that no object has, or JSON of many lines, is one sentence that names the list and the line."""
     with pytest.raises(InputError, match=words):
         read(data, layout=layout)
 

@@ -24,7 +24,7 @@ class JsonLines(Cutter):
 
     `method`, `headers` (an object of strings) and `body` make it a whole request. A body that is text is sent as it
     is; any other one as JSON, with the Content-Type of that. Raises InputError where no object of the first block has a
-    column that was named, or the text is one array.
+    column that was named, or the text is one JSON value in many lines.
     """
 
     form = "jsonl"
@@ -40,9 +40,9 @@ class JsonLines(Cutter):
         return [self._entry_of(*value) for value in values], 0
 
     def _check(self, values: list[tuple[int, bytes, Any, str | None]]) -> None:
-        """Raise InputError where none of the first objects has a name of the layout, or the text is one array."""
-        if self.line == 0 and values and values[0][1].startswith(b"["):
-            raise InputError(f"{self._name} is one JSON array; write one object a line (jq -c '.[]').")
+        """Raise InputError where none of the first objects has a column, or the text is JSON of many lines."""
+        if self.line == 0 and values and (values[0][1] == b"{" or values[0][1].startswith(b"[")):
+            raise InputError(f"{self._name} is JSON of more than a line; write one object a line (jq -c '.[]').")
         objects = [value for _, _, value, _ in values if isinstance(value, dict)]
         if self._seen or not objects:
             return

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import io
 import zlib
 from urllib.parse import quote
 
 import brotli
+import msgspec
 from backports import zstd
 from vectors import LOOPBACK, NO_HOST
 
@@ -15,11 +18,15 @@ from crawler.addresses import AddressRule
 from crawler.body import START_BYTES, Body, Verdict
 from crawler.charset import charset_of, decode
 from crawler.cookies import collect, cookie_header, joined
-from crawler.errors import WorkerError
+from crawler.errors import InputError, WorkerError
+from crawler.escape import printable
 from crawler.flow import retry_after
 from crawler.headers import media_type, members
-from crawler.records import Chunk, Headers
+from crawler.records import Chunk, Entry, Headers
 from crawler.robots import CRAWL_DELAY_MOST_S, parse, product_token
+from crawler.sources.cutter import Layout
+from crawler.sources.formats import make_parser
+from crawler.sources.packed import Damage, Unpacked, packing_of
 from crawler.wire import FrameReader, Kind, frame
 from fuzz import Target
 
@@ -152,6 +159,47 @@ def _robots(data: bytes) -> None:
     assert said is None or said.isprintable()
 
 
+def _lists(data: bytes) -> None:
+    """Entries, or InputError in one line; the same whatever the pieces are, each bad one printable."""
+    form, data = tuple(_LISTS)[data[0] % len(_LISTS)] if data else "txt", data[1:]
+    whole, pieces = _entries(form, data, len(data) or 1), _entries(form, data, max(1, len(data) // 50))
+    assert whole == pieces or isinstance(whole, str) or isinstance(pieces, str)
+    for entry in whole if isinstance(whole, list) else []:
+        said = "" if entry.problem is None else entry.problem + entry.request.url
+        assert said == printable(said)
+        msgspec.msgpack.encode(entry)
+
+
+def _entries(form: str, data: bytes, size: int) -> list[Entry] | str:
+    parser = make_parser(form, "list", 1, Layout(carry=() if form == "txt" else ("id",)))
+    try:
+        entries = [entry for at in range(0, len(data), size) for entry in parser.feed(data[at : at + size])]
+        return entries + parser.finish()
+    except InputError as error:
+        assert "\n" not in str(error)  # noqa: PT017 - either is right
+        return str(error)
+
+
+def _archives(data: bytes) -> None:
+    """Bytes, or Damage; no more at a time than was asked for."""
+    packing = packing_of("", data)
+    if packing is None:
+        return
+    file = io.BytesIO(data)
+    file.name = "list"  # type: ignore[attr-defined]
+    unpacked, left = Unpacked(file, packing), 50 * CAP
+    with contextlib.suppress(Damage):
+        while left > 0 and (piece := unpacked.read(1_000)):
+            assert len(piece) <= 1_000
+            left -= len(piece)
+
+
+_LISTS = {
+    "txt": b"http://a.test/\r\n# b\n\xef\xbb\xbfc.test",
+    "csv": b'id,url,label\n1,http://a.test/,"a ""b"" c\n\nd"\n2,b.test\n',
+    "tsv": b'id\turl\n1\t"http://a.test/"\r\n',
+    "jsonl": b'{"url": "http://a.test/", "id": 1}\n{"url": "b", "method": "PUT", "headers": {}, "body": [1]}\n"c"',
+}
 _CODERS = (gzip.compress, zlib.compress, brotli.compress, zstd.compress)
 _ZEROS = bytes(1_000_000)
 _RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n<p>x"
@@ -180,6 +228,12 @@ TARGETS = (
            (gzip.compress(b""), b"\x28\xb5\x2f\xfd", b"\x1f\x8b\x08", b"\x78\x9c", b"\0" * 8, b"\xff" * 8)),
     Target("warc records", _warc_record, (_RECORD, gzip.decompress(_RECORD)), (*_HEADER_WORDS, b"WARC/1.1")),
     Target("warc http", _warc_http, (_RESPONSE, b"HTTP/1.0 404\r\n\r\n"), (*_HEADER_WORDS, b"HTTP/1.1 ")),
+    Target("lists", _lists, tuple(bytes((number,)) + text for number, text in enumerate(_LISTS.values())),
+           (b'"', b'""', b"\n", b"\r", b"\r\n", b",", b"\t", b";", b"\0", b"\xff", b"\\u0000", b"{", b"}", b"[",
+            b"9" * 30, b"\xef\xbb\xbf", b"\xff\xfe", b"\x1f\x8b\x08", b"PAR1")),
+    Target("archives", _archives, tuple(pack(data) + pack(data) for pack in (gzip.compress, zstd.compress)
+                                        for data in (_PAGE, _ZEROS)),
+           (gzip.compress(b""), b"\x28\xb5\x2f\xfd", b"\x1f\x8b\x08", b"\x50\x2a\x4d\x18", bytes(8), b"\xff" * 8)),
     Target("wire", _frames, tuple(b"".join(frame(kind, Chunk(1, ()), _PAGE[:9])) * 3 for kind in Kind),
            (b"\0" * 4, b"\xff" * 4, b"\x01\0\0\0")),
     Target("headers", _headers, (_COOKIES, _RESPONSE), _HEADER_WORDS),
