@@ -12,10 +12,10 @@ import msgspec
 from crawler.cli.flags import add_flags, config_of
 from crawler.cli.run import add_lists
 from crawler.config import CrawlConfig
-from crawler.display import clock
 from crawler.errors import ConfigError, InputError
 from crawler.escape import printable
 from crawler.plan import PAGE_S, Plan, make_plan
+from crawler.units import clock
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
