@@ -5,13 +5,13 @@ from __future__ import annotations
 import collections
 import dataclasses
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from crawler.bottleneck import Kind, Limit, Pressure, bottleneck
 from crawler.pipeline import Pipeline
-from crawler.records import Waiting
+from crawler.records import Status, Waiting
 from crawler.usage import usage
 
 _PARENT = -1
@@ -89,7 +89,7 @@ class LoadMeter:
             in_flight=sum(worker.in_flight for worker in workers),
             places=sum(worker.conc for worker in workers),
             open=pipeline.open,
-            parked=parked,
+            parked=max(parked, _beyond_limits(statuses.values(), pipeline.config.per_host)),
             why=_foremost_reason(waiting),
             hosts=len({host.host for host in waiting if host.why != "slow"}),
             window_full=pipeline.router.full,
@@ -109,6 +109,18 @@ class LoadMeter:
         if self._consumer is None:
             self._consumer = _Meter(now, pipeline.consumed_s)
         return self._consumer.read(now, pipeline.consumed_s)
+
+
+def _beyond_limits(statuses: Iterable[Status], per_host: int) -> int:
+    """How many entries could not go even if all hosts that could take one took as many as they may.
+
+    A host whose requests have just come back is not waited for at that moment, however many entries queue there.
+    """
+    if not per_host:
+        return 0
+    return sum(
+        max(status.held - status.in_flight - status.looking_up - per_host * status.ready, 0) for status in statuses
+    )
 
 
 def _foremost_reason(waiting: list[Waiting]) -> str:

@@ -76,6 +76,15 @@ def test_one_line_says_what_limits(pressure: dict[str, Any], kind: str, words: s
     assert len(limit.text) <= 72
 
 
+def test_hosts_that_are_free_for_a_moment() -> None:
+    """Thousands of entries of a few hosts wait for these, also at the moment when all of their places are free."""
+    few, many = (Status(0, 128, 30_000, ready, 0.0, 0) for ready in (3, 20_000))
+
+    assert "politeness" == LoadMeter().read(pipeline(few), 1.0).kind
+    assert "end" == LoadMeter().read(pipeline(many), 1.0).kind
+    assert "end" == LoadMeter().read(pipeline(few, per_host=0), 1.0).kind
+
+
 def test_processor_shares_are_over_a_second() -> None:
     """A worker's share is its processor time over the time between two statuses; memory is that of all."""
     meter = LoadMeter(cost=lambda: (0.0, 5_000_000))

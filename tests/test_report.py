@@ -218,6 +218,7 @@ def a_pipeline() -> Any:
         executor=SimpleNamespace(statuses=lambda: {0: status}, started=1),
         router=SimpleNamespace(waiting=0, full=False),
         feed=SimpleNamespace(finished=True, empty=True),
+        config=CrawlConfig(),
         consumed_s=0.0,
         stops_at=None,
         open=50,
