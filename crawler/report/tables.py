@@ -21,6 +21,14 @@ class Column:
     extra: bool = False
 
 
+_HOST_COLUMNS = (
+    ("host", None),
+    ("entries", None),
+    ("ok", "ok"),
+    ("bytes", "bytes_wire"),
+    ("mean", "mean_total_ms"),
+    ("", None),
+)
 OUTCOME_COLOURS = {
     "fetched": "ok",
     "failed": "failed",
@@ -60,7 +68,8 @@ def hosts(title: str, numbers: Sequence[HostNumbers], column: str) -> Markup:
         ]
         for host in numbers
     ]
-    return section(title, table(columns("host", "entries", "+ok", "+bytes", "mean", ""), rows, title))
+    heads = [Column(head, extra=name not in (None, column)) for head, name in _HOST_COLUMNS]
+    return section(title, table(heads, rows, title))
 
 
 def section(title: str, *children: Child) -> Markup:
