@@ -20,6 +20,8 @@ _MOST_THREADS, _MOST_GREENLETS = 1000, 4000
 _MEMORY = ("ThreadPoolExecutor", "Pool.map", "curl -Z")
 _BESIDE = ("ThreadPoolExecutor", "processes of gevent pools")
 _KILLED = ("ProcessPoolExecutor", "Pool.map", "processes of gevent pools")
+_SLOW = ("Scrapy", "minet")
+_FAST = [peer for peer in PEERS if peer.name not in _SLOW]
 _EVERYBODY = {contender.name: contender for contender in (*MODES, *RECIPES, *PEERS)}
 
 
@@ -54,9 +56,8 @@ def chosen(choice: Choice) -> list[Part]:
 def quick() -> Iterator[Part]:
     """The whole picture in about two minutes: short lists, one run, so figures with much of the start in them."""
     near, best = WORKLOADS["near"], best_mode().name
-    slow = [one for one in PEERS if one.name in ("Scrapy", "minet")]
-    yield part("modes", near, as_is((*RECIPES, *slow, *MODES)), count=1500, warm=False)
-    yield part("workloads", near, as_is((best_mode(), *(one for one in PEERS if one not in slow))), count=8000)
+    yield part("modes", near, as_is((*RECIPES, *_of(*_SLOW), *MODES)), count=1500, warm=False)
+    yield part("workloads", near, as_is((best_mode(), *_FAST)), count=8000)
     for name in ("hosts", "tls", "wild", "cpu"):
         few = _of("ThreadPoolExecutor", best, "curl -Z", "wget2")
         yield part("workloads", WORKLOADS[name], as_is(few), count=200 if name == "cpu" else 600, warm=False)
@@ -75,7 +76,8 @@ def whole() -> Iterator[Part]:
     yield part("workloads", near, as_is((best_mode(), *PEERS)), runs=5)
     for name in ("hosts", "tls", "wild", "cpu"):
         some = _of("threads", "processes+gevent", "processes+asyncio", best_mode().name, *_BESIDE)
-        yield part("workloads", WORKLOADS[name], as_is((*some, *PEERS)), runs=5 if name in ("hosts", "tls") else 3)
+        peers, runs = (_FAST, 5) if name in ("hosts", "tls") else (PEERS, 3)
+        yield part("workloads", WORKLOADS[name], as_is((*some, *peers)), runs=runs)
     yield part("patience", patient, shaped(_DOCUMENTS), rounds=_ROUNDS)
     in_flight = (10, 100, 1000, 4000, 8000)
     yield part("patience", patient, sweep((*_of(*_BESIDE), *MODES), in_flight), warm=False, rounds=4)

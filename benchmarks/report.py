@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.markdown import BEGIN, END, write_into
 from benchmarks.outlook import duration, outlooks
 from benchmarks.summary import Line, Summary, summarize
 from benchmarks.webpage import page_of
@@ -100,12 +101,16 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def main() -> None:
-    """Show results that were measured before, and write their page anew."""
+    """Show results that were measured before, write their page anew, and their tables into a document."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=main.__doc__)
     parser.add_argument("folder", type=Path, help=f"a folder with {RESULTS}")
-    folder = parser.parse_args().folder
-    show(read(folder / RESULTS))
-    print(write_page(folder))
+    parser.add_argument("--into", type=Path, metavar="FILE.md", help=f"with the lines {BEGIN} and {END}")
+    args = parser.parse_args()
+    results = read(args.folder / RESULTS)
+    show(results)
+    print(write_page(args.folder))
+    if args.into is not None:
+        write_into(args.into, results)
 
 
 if __name__ == "__main__":

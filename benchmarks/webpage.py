@@ -219,8 +219,8 @@ def _text(value: float | None, digits: int) -> str:
 
 _KEY = (
     "The colour says what waits: threads, greenlets of gevent, coroutines of asyncio, transfers of libcurl. A solid "
-    "line or a full bar is the product in several processes, a dashed or faint one in one; dotted or hatched is "
-    "a recipe or another program."
+    "line or a full bar is the product in several processes, a dashed or faint one in one; dotted or hatched is a "
+    "recipe or another program."
 )
 _FOOT = (
     "Medians of the runs. A rate is good pages (2xx, whole, saved) over the wall time of the whole command, its start "

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.markdown import BEGIN, END, write_into
 from benchmarks.outlook import duration, outlooks
 from benchmarks.plots import Bar, Series, bars, lines, short
 from benchmarks.report import show
@@ -172,3 +174,28 @@ def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     for words in ("processes+asyncio", "46.3 days", "41.7 minutes", "7"):
         assert words in printed
+
+
+def test_markdown(tmp_path: Path) -> None:
+    """The tables take the place of those between a document's marks, and leave the rest of it as it is."""
+    document = tmp_path / "a.md"
+    document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    write_into(document, RESULTS)
+    text = document.read_text()
+    assert text.startswith(f"before\n{BEGIN}\n\n2 cores")
+    assert text.endswith(f"\n\n{END}\nafter\n")
+    assert (
+        "| asyncio | 1 x 2,000 |  | 41.7 minutes | 0 | extrapolated from 8,000 pages in 10.0 s, start included |"
+        in text
+    )
+    assert "| curl -Z | 1 x 1 | 50 | 80 | 50 | 1.00 | 0 |" in text
+    assert "old" not in text
+
+
+def test_markdown_without_marks(tmp_path: Path) -> None:
+    """A document without the marks is left alone."""
+    document = tmp_path / "a.md"
+    document.write_text("text")
+    with pytest.raises(ValueError, match="has no"):
+        write_into(document, RESULTS)
+    assert "text" == document.read_text()
