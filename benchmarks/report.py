@@ -15,7 +15,7 @@ from rich.table import Table
 
 from benchmarks.markdown import BEGIN, END, write_into
 from benchmarks.outlook import duration, outlooks
-from benchmarks.summary import Line, Summary, summarize
+from benchmarks.summary import FIGURES, Line, Summary, summarize
 from benchmarks.webpage import page_of
 from benchmarks.workloads import WORKLOADS
 
@@ -25,14 +25,6 @@ RESULTS, PAGE = "results.jsonl", "index.html"
 _WIDTH = 140
 _SMALL = 10
 _NONE = "\N{EN DASH}"
-_COLUMNS = (
-    ("pages_per_s", "pages/s", 0),
-    ("cpu_us_per_page", "CPU µs/page", 0),
-    ("origin_us_per_page", "origin µs", 0),
-    ("peak_mb", "MB", 0),
-    ("p50_ms", "p50 ms", 1),
-    ("p99_ms", "p99 ms", 1),
-)
 
 
 def show(results: Sequence[Line]) -> None:
@@ -67,7 +59,7 @@ def read(results: Path) -> list[Line]:
 
 
 def _table(title: str, summaries: Sequence[Summary]) -> Table:
-    headings = [heading for _, heading, _ in _COLUMNS]
+    headings = [heading for _, heading, _ in FIGURES]
     table = _empty(title, "in flight", "URLs", *headings, "CPU range", "CPU ratio", "lost")
     for summary in summaries:
         table.add_row(*_cells(summary), style="bold" if summary.name == summary.compared_with else "")
@@ -89,7 +81,7 @@ def _cells(summary: Summary) -> list[str]:
         summary.name,
         summary.shape,
         f"{summary.urls:,}",
-        *(_number(summary.median(figure), digits) for figure, _, digits in _COLUMNS),
+        *(_number(summary.median(figure), digits) for figure, _, digits in FIGURES),
         f"{spread[0]:,.0f}…{spread[1]:,.0f}" if spread else _NONE,
         _number(summary.cpu_ratio, 2),
         f"[red]{lost:,}[/red]" if lost else "0",

@@ -11,6 +11,16 @@ from typing import Any
 Line = Mapping[str, Any]
 """One run, as its JSON line has it: `settings` and `figures`."""
 
+FIGURES = (
+    ("pages_per_s", "pages/s", 0),
+    ("cpu_us_per_page", "CPU µs a page", 0),
+    ("origin_us_per_page", "origin CPU µs", 0),
+    ("peak_mb", "peak MB", 0),
+    ("p50_ms", "p50 ms", 1),
+    ("p99_ms", "p99 ms", 1),
+)
+"""What tables show of a run: the figure, its heading, its decimals."""
+
 _COMPARED = ("modes", "workloads", "chosen", "two million")
 _IDENTITY = ("section", "workload", "kind", "name", "urls", "procs", "conc")
 

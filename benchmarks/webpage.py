@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.outlook import BETTER_STILL, LENGTH, Outlook, duration, outlooks
 from benchmarks.plots import Bar, Series, bars, lines
-from benchmarks.summary import Line, Summary, summarize
+from benchmarks.summary import FIGURES, Line, Summary, summarize
 from benchmarks.workloads import WORKLOADS
 
 _STYLE = Path(__file__).with_name("webpage.css")
@@ -24,14 +24,6 @@ _SECTIONS = {
     "killed": "A worker is killed",
     "two million": "2,000,000 in full",
 }
-_FIGURES = (
-    ("pages_per_s", "pages/s", 0),
-    ("cpu_us_per_page", "CPU µs a page", 0),
-    ("origin_us_per_page", "origin CPU µs", 0),
-    ("peak_mb", "peak MB", 0),
-    ("p50_ms", "p50 ms", 1),
-    ("p99_ms", "p99 ms", 1),
-)
 
 
 def page_of(results: Sequence[Line]) -> str:
@@ -172,7 +164,7 @@ def _tables(summaries: Sequence[Summary]) -> str:
     drawn = []
     for (section, workload), group in itertools.groupby(summaries, key=lambda one: (one.section, one.workload)):
         members = list(group)
-        heads = ("", "in flight", "URLs", "runs", *(title for _, title, _ in _FIGURES))
+        heads = ("", "in flight", "URLs", "runs", *(title for _, title, _ in FIGURES))
         head = _heads(
             *heads, "CPU, least to most", f"CPU \N{DIVISION SIGN} {members[0].compared_with}", "failed", "lost"
         )
@@ -191,7 +183,7 @@ def _figure_cells(one: Summary) -> tuple[str, ...]:
         one.shape,
         f"{one.urls:,}",
         f"{len(one.runs)}",
-        *(_text(one.median(figure), digits) for figure, _, digits in _FIGURES),
+        *(_text(one.median(figure), digits) for figure, _, digits in FIGURES),
         f"{spread[0]:,.0f} to {spread[1]:,.0f}" if spread else _NONE,
         _text(one.cpu_ratio, 2),
         f"{one.total('failed'):,}",
