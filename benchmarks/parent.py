@@ -3,7 +3,8 @@
 The parent is the real one: `crawl run`, its display lines included, from the list to the commits, in a fresh process,
 on tmpfs where there is one. Its workers are stand-ins (`standin.py`) that answer each entry with the records of an 8 KB
 page. What is counted is the parent's own CPU time, without its start: the costs of a long list less those of a short
-one, over the pages between. Each figure is the median of the rounds. `--profile FILE` writes a profile of one run.
+one, over the pages between. Each figure is the median of the rounds. The last two lines are normalising and dedupe
+alone, of URLs that are normal already and of some that are not. `--profile FILE` writes a profile of one run.
 """
 
 from __future__ import annotations
@@ -27,9 +28,17 @@ from benchmarks.figures import show, show_json
 from benchmarks.job import scratch
 from benchmarks.site import PAGE_BYTES
 from benchmarks.standin import stand_in
+from crawler.config import CrawlConfig
+from crawler.intake import Intake
+from crawler.records import Entry, Request
 
 _SITES = 1_000
 _SHORT = 10
+_BATCH = 2_000
+_KINDS = {
+    "normalising and dedupe": "https://www.site-{0}.example/page/{1}",
+    "the same, not in normal form": "HTTP://www.Site-{0}.example:8080/a/../page/{1}?q=ü",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,8 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         for name, pace in (("as fast as the pipes", 0.0), (f"{args.pace:,} pages a second a worker", args.pace)):
             figures[name] = cost_a_page(folder, args, pace)
-    show(f"the parent, {args.pages:,} pages of {args.procs} stand-ins", {
-        name: f"{us:,.1f} µs of CPU a page" for name, us in figures.items()})  # fmt: skip
+    for name, url in _KINDS.items():
+        figures[name] = statistics.median(intake_cost(url, args.pages) for _ in range(args.rounds))
+    show(f"the parent, a page; {args.pages:,} pages of {args.procs} stand-ins", {
+        name: f"{us:,.1f} µs of CPU" for name, us in figures.items()})  # fmt: skip
     settings = {name: value for name, value in vars(args).items() if name != "profile"}
     show_json("parent", settings, {name: round(us, 1) for name, us in figures.items()})
     return 0
@@ -65,6 +76,16 @@ def cost_a_page(folder: Path, args: argparse.Namespace, pace: float) -> float:
         long_s, short_s = (_fresh(folder, name, args, pace) for name in ("long", "short"))
         found.append((long_s - short_s) / between * 1e6)
     return statistics.median(found)
+
+
+def intake_cost(url: str, count: int) -> float:
+    """What it takes to normalise one of `count` entries and to look it up, in µs."""
+    intake = Intake(CrawlConfig(), b"k" * 16)
+    entries = [Entry(n, "", n, Request(url.format(n % _SITES, n))) for n in range(1, count + 1)]
+    began = time.process_time()
+    for at in range(0, count, _BATCH):
+        intake.admit(entries[at : at + _BATCH])
+    return (time.process_time() - began) / count * 1e6
 
 
 def _fresh(folder: Path, name: str, args: argparse.Namespace, pace: float) -> float:

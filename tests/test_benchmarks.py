@@ -286,6 +286,29 @@ def test_commit_runs(tmp_path: Path) -> None:
     assert [True, False] == [cost["syncs"] > 0 for cost in crawled.values()]
 
 
+def test_parent_runs() -> None:
+    """The parent benchmark tells what a page costs the parent, at both paces, and dedupe alone."""
+    status, table, line = run("parent", "--pages", "300", "--rounds", "1", "--pace", "1000")
+    assert 0 == status
+    assert "1,000 pages a second a worker" in table
+    assert 4 == len(line["figures"])
+
+
+def test_growth_runs() -> None:
+    """The growth benchmark ends with a row for each entry, and says what a further one takes."""
+    _, table, line = run("growth", "--entries", "300", "--against", "100")
+    assert "a further entry" in table
+    assert {"100", "300"} == set(line["figures"]["peak_mb"])
+
+
+def test_startup_runs() -> None:
+    """The start-up benchmark compares help and a crawl of one page with an interpreter that does nothing."""
+    status, table, line = run("startup", "--runs", "1")
+    assert 0 == status
+    assert "1.0 x" in table
+    assert {"python -c pass", "crawl --help", "crawl, one URL"} == set(line["figures"])
+
+
 def test_results_are_real(tmp_path: Path) -> None:
     """A result that was made without a fetch is read back out of the archive as the page that it stands for."""
     entry = Entry(1, "urls.txt", 1, Request("http://a.test/page/1"))
