@@ -10,8 +10,10 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "crawler"
 
 FLOORS = [
+    {
         "records", "errors", "config", "headers", "escape", "usage", "version", "invocation", "durable",
         "descriptors", "budget", "units", "proxy", "digests", "signals",
+    },
     {
         "urls", "dedupe", "chunks", "politeness", "addresses", "flow", "body", "codings", "charset", "cookies", "jar",
         "answers", "exchange", "frontier", "intake", "warc", "encoders", "quarantine", "throttle", "pushback",
