@@ -28,7 +28,7 @@ from conftest import Origin
 from origin import CHUNKS, body_bytes, gzipped, page
 
 from crawler import engines
-from crawler.body import Body
+from crawler.body import Body, Verdict
 from crawler.engines.fake import FakeEngine, Scripted
 from crawler.exchange import Exchange, Failure, Reply
 
@@ -214,6 +214,16 @@ def open_bench(request: pytest.FixtureRequest) -> Iterator[Open]:
 def bench(open_bench: Open) -> Bench:
     """One engine that checks certificates."""
     return open_bench()
+
+
+class _Pieces(Body):
+    """Notes the largest piece that it is given."""
+
+    largest = 0
+
+    def feed(self, data: bytes) -> Verdict:
+        self.largest = max(self.largest, len(data))
+        return super().feed(data)
 
 
 def ask(url: str, method: str = "GET", *, body: Body | None = None, **changes: Any) -> Exchange:
@@ -417,6 +427,16 @@ class TestConnections:
             assert isinstance(bench.do(exchange), Reply)
 
         assert seen(first)["connection"] != seen(second)["connection"]
+
+    @pytest.mark.parametrize("tls", [False, True])
+    def test_pieces(self, open_bench: Open, origin: Origin, tls: bool) -> None:
+        """A body is handed over in small pieces, so that a thousand connections hold little beside the budget."""
+        bench, body = open_bench(insecure=True), _Pieces(max_bytes=2**24)
+        url = origin.tls_url("/bytes/3000000") if tls else origin.url("/bytes/3000000")
+
+        assert isinstance(bench.do(ask(url, body=body)), Reply)
+        assert 3_000_000 == body.bytes_wire
+        assert body.largest <= 128 * 1024
 
     @pytest.mark.parametrize(("cap", "truncated"), [(999, "length"), (1000, None), (1001, None), (1, "length")])
     def test_cap(self, bench: Bench, origin: Origin, cap: int, truncated: str | None) -> None:
