@@ -17,6 +17,12 @@ from isal import igzip_lib
 SLICE_BYTES = 64 * 1024
 """What a decompressor gives in one call at most."""
 
+MOST_RATIO = 1_100
+"""How many times what came may come out of it, beyond `FREE_BYTES`; deflate cannot give more than 1,032 (RFC 1951)."""
+
+FREE_BYTES = 1 << 20
+"""What may come out whatever the ratio is: a page of blanks is no bomb."""
+
 _INPUT_BYTES = 8 * 1024  # what the first decompressor is given in one call; less costs time, more is memory
 
 # Streams that may follow each other in one coding: empty ones cost time and never reach the cap.
@@ -174,7 +180,8 @@ class _Layer:
 class Decoder:
     """All codings of one message: `codings` in the order in which they were applied, each one of `CODINGS`.
 
-    No coding gives more than `max_bytes`; where one would, its output is cut there and `full` is set.
+    No coding gives more than `max_bytes`, and all together no more than `MOST_RATIO` times what came: where they would,
+    the output is cut there and `full` is set.
 
     What comes is decoded in slices that are counted from its beginning, and a rest waits for more: the libraries keep
     back what they have where they meet damage in the same call, and so the outcome would hang on the pieces. `taken` is
@@ -184,12 +191,14 @@ class Decoder:
     def __init__(self, codings: Sequence[str], max_bytes: int) -> None:
         self._layers = [_Layer(coding, max_bytes) for coding in reversed(codings)]
         self._rest = b""
+        self._given = 0
+        self._is_bomb = False
         self.taken = 0
 
     @property
     def full(self) -> bool:
-        """Whether the cap was crossed: nothing more can be decoded."""
-        return any(layer.full for layer in self._layers)
+        """Whether the cap or the ratio was crossed: nothing more can be decoded."""
+        return self._is_bomb or any(layer.full for layer in self._layers)
 
     @property
     def complete(self) -> bool:
@@ -208,11 +217,18 @@ class Decoder:
             for at in range(0, whole, _INPUT_BYTES):
                 end = min(at + _INPUT_BYTES, whole)
                 self.taken += end - at
-                yield from self._through(0, data[at:end])
-                if self.full:
-                    return
+                for piece in self._through(0, data[at:end]):
+                    yield self._within_ratio(piece)
+                    if self.full:
+                        return
         except _ERRORS as error:
             raise CodingError(str(error)) from error
+
+    def _within_ratio(self, piece: bytes) -> bytes:
+        room = max(FREE_BYTES, MOST_RATIO * self.taken) - self._given
+        self._given += len(piece)
+        self._is_bomb = len(piece) > room
+        return piece[:room]
 
     def _through(self, depth: int, data: bytes) -> Iterator[bytes]:
         if depth == len(self._layers):

@@ -314,6 +314,16 @@ def test_bomb(coding: str, keep_decoded: bool) -> None:
     assert peak < (1_700_000 if keep_decoded else 500_000)
 
 
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip"])
+def test_ratio(coding: str) -> None:
+    """A body that is cut for its ratio is the same in all pieces, with the payload as it came."""
+    wire = BOMBS[coding][1]()
+    whole, many = (body_of(coding, max_bytes=2**24) for _ in range(2))
+    assert seen(pushed(whole, [wire])) == seen(pushed(many, split(wire, [1, 50, 99])))
+    assert ("length", None, wire) == (whole.truncated, whole.problem, whole.payload)
+    assert 2**20 <= whole.bytes_body < 2**22
+
+
 @pytest.mark.parametrize(
     ("content_type", "accept", "accepted"),
     [

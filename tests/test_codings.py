@@ -9,7 +9,7 @@ import brotli
 import pytest
 from backports import zstd
 
-from crawler.codings import SLICE_BYTES, CodingError, Decoder
+from crawler.codings import FREE_BYTES, MOST_RATIO, SLICE_BYTES, CodingError, Decoder
 
 CAP = 1_000_000
 TEXT = b"".join(b"<p>line %d</p>\n" % number for number in range(3000))
@@ -125,6 +125,31 @@ def test_slices(coding, encode) -> None:
     sizes = [len(piece) for piece in Decoder([coding], CAP).decode(bomb, last=True)]
     assert CAP == sum(sizes)
     assert max(sizes) <= SLICE_BYTES
+
+
+BOMBS = {
+    "br": lambda data: brotli.compress(data, quality=9),
+    "zstd": zstd.compress,
+    "gzip, gzip": lambda data: gzip.compress(gzip.compress(data)),
+}
+
+
+@pytest.mark.parametrize("codings", BOMBS)
+@pytest.mark.parametrize("step", [1, 1000, None])
+def test_ratio(codings: str, step: int | None) -> None:
+    """Of what is much smaller than what comes out of it, only a megabyte or 1,100 times as much is given."""
+    bomb = BOMBS[codings](b"\0" * 30_000_000)
+    decoder = Decoder(codings.split(", "), 2**25)
+    given = decoded(decoder, bomb, step)
+    assert (max(FREE_BYTES, MOST_RATIO * min(len(bomb), 8192)), True) == (len(given), decoder.full)
+
+
+@pytest.mark.parametrize("encode", [gzip.compress, bare_deflate, zlib.compress])
+def test_ratio_of_deflate(encode) -> None:
+    """What deflate can do is no bomb for its ratio."""
+    blanks = b" " * 5_000_000
+    decoder = Decoder(["gzip" if encode is gzip.compress else "deflate"], 2**25)
+    assert (blanks, False, True) == (decoded(decoder, encode(blanks), 999), decoder.full, decoder.complete)
 
 
 def test_cap_of_an_inner_coding() -> None:

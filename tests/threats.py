@@ -191,6 +191,7 @@ CASES = [
     Case("slow drip", "/drip-head", _failed("timeout"), DRIPPING),
     Case("slow drip", "/drip-body", _failed("timeout", "time", 200), DRIPPING),
     *(Case("bomb", f"/bomb/{name}", CUT) for name in ("gzip", "deflate", "br", "zstd", "gzip-gzip")),
+    *(Case("ratio", f"/bomb/{name}", CUT, {**BARE, "max_body": 2**26}) for name in ("br", "zstd", "gzip-gzip")),
     Case("layers of coding", "/gzip-2", FINE),
     Case("layers of coding", "/gzip-5", FINE),
     Case("layers of coding", "/gzip-6", _failed("decode", None, 200)),

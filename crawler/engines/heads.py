@@ -15,7 +15,7 @@ from crawler.engines.http1 import LINE_BYTES, MOST_FIELDS, MOST_INTERIM, MOST_TR
 from crawler.records import ErrorClass, Headers
 
 _STATUS_LINE = re.compile(rb"HTTP/(1\.[01]|2) ([1-9][0-9]{2})(?: ([^\0\r\n]*))?\r?\n")
-_FIELD_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0\r\n]*?)[ \t]*\r?\n")
+_FIELD_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\0\r\n]*)\r?\n")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _ENDS = (b"\r\n", b"\n")
 _REMEMBERED_BYTES = 160  # of a line; longer ones are read anew each time
@@ -114,7 +114,7 @@ def _field(line: bytes) -> tuple[tuple[str, str], bool]:
     match = _FIELD_LINE.fullmatch(line)
     if match is None:
         raise MalformedError("protocol", "a line that is no header field")
-    name, value = match[1].decode("ascii"), match[2].decode("latin-1")
+    name, value = match[1].decode("ascii"), match[2].strip(b" \t").decode("latin-1")
     known = name.lower()
     if known == "content-length" and not _LENGTH.fullmatch(value):
         raise MalformedError("protocol", "a Content-Length that is no number")
