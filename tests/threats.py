@@ -209,6 +209,8 @@ CASES = [
     Case("header injection by a redirect", _utf_8("/echo?\u560d\u560aX-Injected:yes"), FINE),
     Case("header injection by a redirect", _utf_8("/echo?\u010d\u010aX-Injected:yes"), FINE),
     Case("header injection in an answer", "/bare-cr", _failed("protocol")),
+    Case("a field of blanks", "/blanks", FINE),
+    Case("a field of blanks", "/blanks-cr", _failed("protocol"), HASTY),
     Case("fields that are not UTF-8", "/no-utf-8", FINE),
     Case("reason that is not UTF-8", "/no-utf-8-reason", FINE),
     Case("control characters in fields", "/escapes", FINE),

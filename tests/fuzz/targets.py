@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import http.client
 import io
 import zlib
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import brotli
@@ -18,10 +20,11 @@ from crawler.addresses import AddressRule
 from crawler.body import START_BYTES, Body, Verdict
 from crawler.charset import charset_of, decode
 from crawler.cookies import collect, cookie_header, joined
+from crawler.engines import heads, pinned
 from crawler.errors import InputError, WorkerError
 from crawler.escape import printable
 from crawler.flow import retry_after
-from crawler.headers import media_type, members
+from crawler.headers import TOKEN, media_type, members
 from crawler.records import Chunk, Entry, Headers
 from crawler.robots import CRAWL_DELAY_MOST_S, parse, product_token
 from crawler.sources.cutter import Layout
@@ -149,6 +152,39 @@ def _headers(data: bytes) -> None:
     decode(data, charset_of(headers, data[:1024]))
 
 
+def _heads_in_lines(data: bytes) -> None:
+    """A head, none yet, or MalformedError: what libcurl hands over, line by line."""
+    lines = [line + b"\n" for line in data.split(b"\n")]
+    try:
+        head = heads.read_head(lines)
+        heads.check_trailers(lines)
+    except heads.MalformedError as error:
+        assert str(error).isprintable()  # noqa: PT017 - either is right
+        return
+    if head is not None:
+        _check_fields(head.fields)
+
+
+def _heads_in_streams(data: bytes) -> None:
+    """A head, or what the engines of requests take for a fault: what http.client reads, strictly."""
+    pinned.CURRENT.line = SimpleNamespace()  # type: ignore[assignment]
+    response = pinned._Response(SimpleNamespace(makefile=lambda _: io.BytesIO(data)), method="GET")  # type: ignore[arg-type]
+    try:
+        response.begin()
+    except (http.client.HTTPException, OSError, ValueError):
+        return
+    finally:
+        response.close()
+        del pinned.CURRENT.line
+    _check_fields(response.fields)
+
+
+def _check_fields(fields: Headers) -> None:
+    """Names are tokens (RFC 9110 §5.6.2), and no value begins another line."""
+    assert all(TOKEN.fullmatch(name) for name, _ in fields)
+    assert not [value for _, value in fields if set(value) & {"\0", "\r", "\n"}]
+
+
 def _robots(data: bytes) -> None:
     """Rules of any bytes, and a verdict on any URL."""
     text, _, path = data.partition(b"\0")
@@ -207,6 +243,11 @@ _RECORD = warc.response(
     record_id=warc.new_id(), url="http://example.com/", date="2026-01-31T12:00:00Z", ip="1.2.3.4", status=200,
     reason="OK", version="HTTP/1.1", headers=(("A", "b"),), payload=_PAGE, digest="sha1:A",
 )  # fmt: skip
+_HEADS = (
+    b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-Folded: a\r\n b\r\n\r\nabc"
+)
+_BLANKS = b"HTTP/1.1 200 OK\r\nX-Blanks:" + b" " * 2000 + b"\rx\r\n\r\n"  # what loops within loops would take long over
 _ROBOTS = b"User-agent: *\nDisallow: /a*b$\nAllow: /a\nCrawl-delay: 3\n\nUser-agent: crawler\nDisallow: /x\n\0/axb?c"
 _COOKIES = (
     b"Set-Cookie: a=b; Path=/; Domain=.example.com; Secure; Max-Age=5; Expires=Sat, 21 Nov 2026 09:13:28 GMT\r\n"
@@ -215,7 +256,8 @@ _COOKIES = (
 _URL_WORDS = (b"http://", b"https:", b"//", b"@", b":80", b"[::1]", b"%2e", b"%00", b"\n", b"\\", b"..", b"xn--",
               b"#", b"?", "\u3002".encode(), "①".encode(), b"\xff", b"0x7f", b"::ffff:", b"%25")  # fmt: skip
 _HEADER_WORDS = (b"\r\n", b": ", b"; ", b"=", b"\0", b"\r", b"\n", b"charset=", b"Set-Cookie: ", b"Max-Age=", b"gzip",
-                 b"Expires=", b"\xff\xfe", b"Domain=", b"9" * 30, b"Retry-After: ", b"Content-Length: ")  # fmt: skip
+                 b"Expires=", b"\xff\xfe", b"Domain=", b"9" * 30, b"Retry-After: ", b"Content-Length: ",
+                 b" " * 3000)  # fmt: skip
 
 TARGETS = (
     Target("urls", _urls, tuple(f"http://{host}:80/a?b#c\n../d" .encode() for host in [*LOOPBACK, *NO_HOST, "a.com"]),
@@ -237,6 +279,8 @@ TARGETS = (
     Target("wire", _frames, tuple(b"".join(frame(kind, Chunk(1, ()), _PAGE[:9])) * 3 for kind in Kind),
            (b"\0" * 4, b"\xff" * 4, b"\x01\0\0\0")),
     Target("headers", _headers, (_COOKIES, _RESPONSE), _HEADER_WORDS),
+    Target("heads in lines", _heads_in_lines, (_HEADS, _BLANKS, _RESPONSE), _HEADER_WORDS),
+    Target("heads in streams", _heads_in_streams, (_HEADS, _BLANKS, _RESPONSE), _HEADER_WORDS),
     Target("robots", _robots, (_ROBOTS, _ROBOTS.replace(b"\n", b"\r\n")),
            (b"\n", b"*", b"$", b"%2A", b"User-agent: ", b"Disallow: ", b"Allow: /", b"Crawl-delay: ", b"\xef\xbb\xbf")),
 )  # fmt: skip
