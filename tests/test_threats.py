@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,21 +109,37 @@ def test_nothing_comes_from_the_environment(
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_secrets_are_not_shown_to_the_machine(engine: str, world: World, tmp_path: Path) -> None:
-    """Who lists processes sees no secret of the run in a worker's command line or environment, and the log has none."""
+    """Who lists processes sees no secret of the run, nor a worker's environment one, and the log has none."""
     key = f"threats-{engine}"
     urls = write_list(tmp_path, world.origin.url(f"/hold/{key}", DOOR).replace("//", "//user:secret-four@"))
     fields = [word for name, value in SECRETS.items() for word in ("--header", f"{name}: {value}")]
     flags = ["--allow-net", f"{DOOR}/32", "--no-robots", "--procs", "1", "--engine", engine, "--log-format", "json"]
     with running_command(urls, "--out", tmp_path / "out", *flags, *fields, cwd=tmp_path) as parent:
         until(lambda: world.origin.hits(f"/hold/{key}"))
-        shown = b"".join(
-            (Path("/proc") / str(pid) / name).read_bytes() for pid in workers(parent) for name in ("cmdline", "environ")
-        )
+        files = [f"{pid}/{name}" for pid in workers(parent) for name in ("cmdline", "environ")]
+        shown = b"".join((Path("/proc") / name).read_bytes() for name in (*files, f"{parent.pid}/cmdline"))
         world.origin.release(key)
         said = "".join(parent.communicate())
 
     assert b"crawler" in shown
+    assert b"Authorization: xxxx" in shown
     assert [] == [word for word in ("secret-", "c2VjcmV0") if word.encode() in shown or word in said]
+
+
+def test_secrets_of_a_command_line() -> None:
+    """Of a command line secrets are overwritten, each in its place, and nothing else is; Python has what was said."""
+    said = ["--header", "X-Key: k-1 ", "--header", "Accept: k-2", "--proxy=http://me:k%402@proxy.test:80", "k-1.txt"]
+    code = (
+        "import sys; from crawler.cli.main import make_parser; from crawler.cli.flags import config_of;"
+        "config = config_of(make_parser('run').parse_args(['run', *sys.argv[1:]]));"
+        "print(config.header, config.proxy); print(open('/proc/self/cmdline').read().split('\\0')[3:])"
+    )
+    run = subprocess.run([sys.executable, "-c", code, *said], capture_output=True, text=True, check=True)
+
+    config, shown = run.stdout.splitlines()
+    assert "(('X-Key', 'k-1'), ('Accept', 'k-2')) http://me:k%402@proxy.test:80" == config
+    hidden = ["--header", "X-Key: xxx ", "--header", "Accept: k-2", "--proxy=http://xxxxxxxx@proxy.test:80", "k-1.txt"]
+    assert [*hidden, ""] == ast.literal_eval(shown)
 
 
 def test_no_spelling_gets_through() -> None:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Container
 from typing import Any
 
+from crawler.cli.cmdline import hide_secrets
 from crawler.config import ENGINES, FORMATS, CrawlConfig, parse_names, parse_size
 
 _METAVARS = {
@@ -74,12 +75,14 @@ def _port(text: str) -> int:
 
 
 def config_of(args: argparse.Namespace) -> CrawlConfig:
-    """The configuration that these flags ask for; raises ConfigError."""
+    """The configuration that these flags ask for, its secrets gone from the list of processes; raises ConfigError."""
     settings = {field.name for field in dataclasses.fields(CrawlConfig)}
     given: dict[str, Any] = {name: value for name, value in vars(args).items() if name in settings}
     for name, value in given.items():
         given[name] = tuple(value) if isinstance(value, list) else value
-    return CrawlConfig(**given)
+    config = CrawlConfig(**given)
+    hide_secrets(config)
+    return config
 
 
 def _add_flag(group: Any, field: dataclasses.Field[Any], default: Any) -> None:
