@@ -21,6 +21,7 @@ from crawler.body import Verdict
 from crawler.engines.heads import MalformedError, check_trailers, read_head
 from crawler.engines.http1 import Fault, brief, broken_fault, is_refusal, late_fault, refusal, trusted_roots
 from crawler.engines.libcurl import Breakage
+from crawler.engines.pools import Pool
 from crawler.exchange import IDEMPOTENT, Exchange, Failure, Reply, Timings
 from crawler.proxy import Proxy
 from crawler.records import Headers
@@ -55,7 +56,10 @@ class Base:
 
 
 class Transfer:
-    """An easy handle and the exchange that it does now. `curl` is the handle, `started` on the monotonic clock."""
+    """An easy handle and the exchange that it does now, in the multi handle of a `pool`.
+
+    `curl` is the handle, `started` on the monotonic clock.
+    """
 
     __slots__ = (
         "_address",
@@ -73,6 +77,7 @@ class Transfer:
         "_time_ms",
         "curl",
         "exchange",
+        "pool",
         "started",
         "token",
     )
@@ -82,6 +87,7 @@ class Transfer:
         self._lines: list[bytes] = []
         self.curl = pycurl.Curl()
         self.exchange: Exchange
+        self.pool: Pool
         self.token: Any = None
         self.started = 0.0
         self._headers: Headers | None

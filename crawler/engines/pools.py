@@ -1,0 +1,89 @@
+"""libcurl's multi handles, each with its own connections, and the sockets of all of them in one epoll."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import select
+import time
+
+import pycurl
+
+_IN = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
+
+
+class Sockets:
+    """What libcurl waits for. Its epoll's descriptor is readable when there is something to do."""
+
+    def __init__(self) -> None:
+        self.epoll = select.epoll()
+        self.watched: dict[int, int] = {}
+        """By descriptor: what the epoll looks for."""
+        self.owners: dict[int, Pool] = {}
+        """By descriptor: who waits for it now."""
+
+    def opened(self, descriptor: int, _purpose: int) -> int:
+        """A new socket has this number: what was known of its namesake, which the epoll has forgotten, is void."""
+        self.watched.pop(descriptor, None)
+        return 0  # SOCKOPT_OK
+
+    def act(self, most: int) -> set[Pool]:
+        """Have libcurl do what the sockets are ready for, `most` of them; the pools that were concerned."""
+        concerned = set()
+        for descriptor, happened in self.epoll.poll(0, most):
+            owner = self.owners.get(descriptor)
+            if owner is None:
+                self._forget(descriptor)
+                continue
+            concerned.add(owner)
+            readable = pycurl.CSELECT_IN if happened & _IN else 0
+            owner.multi.socket_action(descriptor, readable | (pycurl.CSELECT_OUT if happened & select.EPOLLOUT else 0))
+        return concerned
+
+    def _forget(self, descriptor: int) -> None:
+        """The server closes a connection that rests, or says something that nobody asked for."""
+        self.watched.pop(descriptor, None)
+        with contextlib.suppress(OSError):  # libcurl closed it a moment ago
+            self.epoll.unregister(descriptor)
+
+
+class Pool:
+    """One multi handle. `due` is when it wants to be called without a socket, on the monotonic clock."""
+
+    def __init__(self, sockets: Sockets, *, idle: int, connections: int) -> None:
+        self._sockets = sockets
+        self.due = math.inf
+        self.multi = pycurl.CurlMulti()
+        self.multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        self.multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+        self.multi.setopt(pycurl.M_MAXCONNECTS, idle)
+        self.multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, connections)
+        self.multi.setopt(pycurl.M_MAX_CONCURRENT_STREAMS, 1)  # more of them stall now and then: 8.22 and 8.23
+
+    def keep_time(self) -> None:
+        """Have libcurl do what is due."""
+        self.due = math.inf
+        self.multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+
+    def _watch(self, what: int, descriptor: int, _multi: pycurl.CurlMulti, _data: object) -> None:
+        """Watch a socket. One that rests between two exchanges stays watched: that spares two system calls a page."""
+        sockets = self._sockets
+        if what == pycurl.POLL_REMOVE:
+            sockets.owners.pop(descriptor, None)
+            return
+        sockets.owners[descriptor] = self
+        wanted = (select.EPOLLIN if what & pycurl.POLL_IN else 0) | (select.EPOLLOUT if what & pycurl.POLL_OUT else 0)
+        watched = sockets.watched.get(descriptor)
+        if watched == wanted:
+            return
+        sockets.watched[descriptor] = wanted
+        if watched is None:
+            sockets.epoll.register(descriptor, wanted)
+        else:
+            sockets.epoll.modify(descriptor, wanted)
+
+    def _set_timer(self, milliseconds: int) -> None:
+        if milliseconds <= 0:
+            self.due = 0.0 if milliseconds == 0 else math.inf
+        else:
+            self.due = time.monotonic() + milliseconds / 1000
