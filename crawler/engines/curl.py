@@ -21,6 +21,7 @@ DRIVER = "polls"
 
 _EVENTS_AT_ONCE = 128  # then whoever drives it has a turn
 _SWEEP_S = 0.5  # how often bodies that take their time are looked at
+_KEPT = 2  # connections for each exchange that may be under way; with as many as these every change of host costs one
 _ONE_POOL = 256  # connections to one host: libcurl looks at all of them for each exchange
 
 Ended = list[tuple[Any, Reply | Failure]]
@@ -45,7 +46,7 @@ class _Places:
 
 
 class CurlEngine:
-    """A `PolledEngine`. About `conc` idle connections are kept."""
+    """A `PolledEngine`. Twice `conc` connections are kept, those in use included."""
 
     def __init__(self, *, insecure: bool, conc: int, http2: bool) -> None:
         self._sockets = Sockets()
@@ -160,5 +161,5 @@ def _pools(sockets: Sockets, conc: int) -> tuple[Pool, ...]:
     room = max(conc, descriptors.exchanges(1))
     count = -(-conc // _ONE_POOL) if room >= 4 * conc else 1
     if count == 1:
-        return (Pool(sockets, idle=conc, connections=room),)
-    return tuple(Pool(sockets, idle=2 * conc // count, connections=room // count) for _ in range(count))
+        return (Pool(sockets, kept=_KEPT * conc, connections=room),)
+    return tuple(Pool(sockets, kept=_KEPT * conc // count, connections=room // count) for _ in range(count))

@@ -50,13 +50,13 @@ class Sockets:
 class Pool:
     """One multi handle. `due` is when it wants to be called without a socket, on the monotonic clock."""
 
-    def __init__(self, sockets: Sockets, *, idle: int, connections: int) -> None:
+    def __init__(self, sockets: Sockets, *, kept: int, connections: int) -> None:
         self._sockets = sockets
         self.due = math.inf
         self.multi = pycurl.CurlMulti()
         self.multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self.multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
-        self.multi.setopt(pycurl.M_MAXCONNECTS, idle)
+        self.multi.setopt(pycurl.M_MAXCONNECTS, kept)
         self.multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, connections)
         self.multi.setopt(pycurl.M_MAX_CONCURRENT_STREAMS, 1)  # more of them stall now and then: 8.22 and 8.23
 
