@@ -12,10 +12,11 @@ import pytest
 
 import crawler
 from crawler.cli import main as cli
+from crawler.cli.reference import reference
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
-    path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("seeds/*.txt"))
+    path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("seeds/*.txt"))
 ]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -42,7 +43,7 @@ def words(line: str) -> list[str]:
 def test_every_command_that_a_document_shows_parses(document: Path) -> None:
     """No document shows a command or flag that is not there."""
     for line in shell_lines(document):
-        arguments = list(itertools.takewhile(lambda word: word not in (">", "|"), words(line)))[1:]
+        arguments = list(itertools.takewhile(lambda word: word not in (">", "|", "||"), words(line)))[1:]
         cli.make_parser().parse_args(arguments if arguments[0] in commands() else ["run", *arguments])
 
 
@@ -51,6 +52,11 @@ def test_the_readme_shows_every_command() -> None:
     shown = {shlex.split(line, comments=True)[1] for line in shell_lines(Path("README.md"))}
 
     assert set(commands()) - {"run"} <= shown | set(re.findall(r"crawl (\w+)", README))
+
+
+def test_the_reference_is_up_to_date() -> None:
+    """`docs/reference.md` is what the program says of itself."""
+    assert reference() == (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
 
 
 def test_every_help_opens_with_an_example() -> None:

@@ -10,12 +10,15 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from crawler.job import Summary, Watch
 from crawler.pipeline import Pipeline
 from crawler.progress import make_progress, say_summary
 from crawler.records import Result
-from crawler.report.board import Board
+
+if TYPE_CHECKING:
+    from crawler.report.board import Board
 
 _NOT_OK = """SELECT seq FROM pages
     WHERE outcome != 'duplicate' AND NOT (outcome = 'fetched' AND coalesce(status, 0) BETWEEN 200 AND 299) LIMIT 1"""
