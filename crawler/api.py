@@ -19,6 +19,7 @@ from crawler.config import CrawlConfig, parse_names
 from crawler.errors import ConfigError, UsageError
 from crawler.executors.base import Executor
 from crawler.executors.processes import make_executor
+from crawler.function import load, named
 from crawler.job import Summary, default_out, run_job
 from crawler.page import Page
 from crawler.pipeline import Pipeline
@@ -36,6 +37,8 @@ class Pool:
     def __init__(self, **settings: Any) -> None:
         self._config = make_config(settings)
         _refuse_layout(self._config)
+        if self._config.parse is not None:
+            load(self._config.parse)  # what is wrong with it is said here, not in the workers
         self._lock = threading.Lock()
         self._idle: list[Executor] = []
         self._closed = False
@@ -160,6 +163,8 @@ def make_config(settings: Mapping[str, Any]) -> CrawlConfig:
         values[name] = tuple(items) if isinstance(value, Mapping | list) else value
     if isinstance(carry := values.get("carry"), str):
         values["carry"] = parse_names(carry)
+    if callable(function := values.get("parse")):
+        values["parse"] = named(function)
     try:
         return msgspec.convert(values, CrawlConfig)
     except msgspec.ValidationError as error:

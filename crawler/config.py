@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crawler.errors import ConfigError
+from crawler.function import ByValue, check_name, label
 from crawler.headers import TOKEN
 from crawler.proxy import parse_proxy
 from crawler.version import __version__
@@ -97,6 +98,10 @@ class CrawlConfig:
     carry: tuple[str, ...] = _field((), "identity", "columns to carry into each row's extra, as id,label")
     keep_duplicates: bool = _field(False, "identity", "fetch an entry again for each time that it stands in the list")
     no_bodies: bool = _field(False, "identity", "record the rows alone, without an archive")
+    parse: str | ByValue | None = _field(  # noqa: RUF009 - as in every other field
+        None, "identity", "call this function with each page, as module:function; its result goes to the row's parsed"
+    )
+    parse_timeout: float = _field(30.0, "tuning", "seconds that it may take for one page; then its worker is ended")
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
@@ -120,6 +125,8 @@ class CrawlConfig:
             _check_resolver(self.resolver)
         if self.proxy is not None:
             parse_proxy(self.proxy)
+        if isinstance(self.parse, str):
+            check_name(self.parse)
 
     @property
     def places_at_one_address(self) -> int:
@@ -135,11 +142,8 @@ class CrawlConfig:
 
     def identity(self) -> dict[str, Any]:
         """The fields that must match when a crawl is resumed, by name."""
-        return {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.metadata["kind"] == "identity"
-        }
+        fields = (field.name for field in dataclasses.fields(self) if field.metadata["kind"] == "identity")
+        return {name: getattr(self, name) for name in fields} | {"parse": label(self.parse)}
 
 
 _LEAST = {
@@ -155,6 +159,7 @@ _LEAST = {
     "max_body": 1,
     "max_redirects": 0,
     "retries": 0,
+    "parse_timeout": 0.001,
 }
 
 

@@ -18,6 +18,7 @@ from crawler.config import CrawlConfig
 from crawler.errors import FolderError, InputError, StoreError
 from crawler.executors.processes import make_executor
 from crawler.executors.spare import Spare
+from crawler.function import load
 from crawler.logbook import Logbook
 from crawler.pipeline import Pipeline
 from crawler.records import Keep, Outcome, Result
@@ -91,6 +92,8 @@ def run_job(
     committed until then is intact.
     """
     started = time.monotonic()
+    if config.parse is not None:
+        load(config.parse)  # what is wrong with it is said here, not in the workers
     source = open_urls(urls, CrawlFolder(out).spool, layout_of(config))
     refuse_empty(source)  # before a folder is made for it
     store = DiskStore(out, identity=config.identity(), warcinfo=_warcinfo(config), restart=restart)

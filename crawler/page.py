@@ -86,6 +86,16 @@ class Page:
         return json.loads(self.row.extra) if self.row.extra else None
 
     @property
+    def parsed(self) -> Any:
+        """What the function said that `parse` names, as decoded JSON; None where it said nothing, or was not asked."""
+        return json.loads(self.row.parsed) if self.row.parsed else None
+
+    @property
+    def parse_error(self) -> str | None:
+        """Why that function has no result, in a line; None where it has one, or was not asked."""
+        return self.row.parse_error
+
+    @property
     def headers(self) -> Headers:
         """The response's header fields, in the order of the wire."""
         self._complete()

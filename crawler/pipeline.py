@@ -18,6 +18,7 @@ from crawler.ordering import InOrder
 from crawler.quarantine import Group, Quarantine, Verdict
 from crawler.records import FlowState, Result, row_of
 from crawler.sources.base import Source
+from crawler.survivors import Survivors
 
 STOP_S = 3.0
 """How long a run that is stopped waits for what is in flight."""
@@ -50,6 +51,7 @@ class Pipeline:
         self.feed = Feed(source, executor.wake)
         self.router = Router(executor.workers, config.chunk_size, homes=needs_homes(config))
         self.quarantine = Quarantine()
+        self._survivors = Survivors()
         self.read = 0
         self.in_hand = 0
         self.consumed_s = 0.0
@@ -130,7 +132,7 @@ class Pipeline:
         if isinstance(event, Settled):
             self.in_hand -= len(event.results)
             self.quarantine.cleared(event.worker, (result.row.seq for result in event.results))
-            return event.results
+            return self._survivors.settled(event.results)
         if isinstance(event, Moved):
             self.in_hand -= 1
             self.quarantine.cleared(event.worker, [event.state.seq])
@@ -145,8 +147,20 @@ class Pipeline:
         """A worker died: what waited goes back, what was in flight is suspected, what killed alone is condemned."""
         self.deaths += 1
         self.last_death = event.cause
+        page = self._survivors.died(event.page, event.cause, ended=event.ended)
+        if page is not None:
+            self._outlive(page.row.seq, event)
+            return [page]
         verdict = self._take_back(event.worker, event.suspects, event.others)
-        return [] if verdict.killer is None else [_condemned(verdict.killer, verdict.deaths, event)]
+        killer = verdict.killer
+        return [] if killer is None else self._survivors.settled([_condemned(killer, verdict.deaths, event)])
+
+    def _outlive(self, seq: int, event: Died) -> None:
+        """A worker died of a page's parse, which is known and was here: whoever else was in it is free."""
+        self.in_hand -= 1
+        self.quarantine.cleared(event.worker, [seq])
+        rest = tuple(state for state in (*event.suspects, *event.others) if state.seq != seq)
+        self._take_back(event.worker, (), rest)
 
     def _take_back(self, worker: int, suspects: Group, others: Group) -> Verdict:
         self.in_hand -= len(suspects) + len(others)

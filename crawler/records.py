@@ -263,6 +263,14 @@ def json_of(extra: dict[str, Any] | None) -> str | None:
     return None if extra is None else json.dumps(extra)
 
 
+class Parsed(msgspec.Struct, frozen=True, array_like=True):
+    """What came of parsing the page of an entry: a `result` as JSON, or the `error` that says why there is none."""
+
+    seq: int
+    result: str | None = None
+    error: str | None = None
+
+
 class Result(msgspec.Struct, frozen=True):
     """One entry's fate on its way to the consumer.
 
@@ -276,3 +284,8 @@ class Result(msgspec.Struct, frozen=True):
     record_at: int = 0
     record_length: int = 0
     headers: Headers = ()
+
+    def parsed(self, answer: Parsed) -> Result:
+        """The same, with what came of parsing it."""
+        row = msgspec.structs.replace(self.row, parsed=answer.result, parse_error=answer.error)
+        return msgspec.structs.replace(self, row=row)

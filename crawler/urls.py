@@ -85,10 +85,15 @@ def join(base: str, location: str) -> Url:
     """
     with contextlib.suppress(UnicodeError):  # else what stands there is all that is known
         location = location.encode("latin-1").decode("utf-8")
+    return resolve(base, location)
+
+
+def resolve(base: str, reference: str) -> Url:
+    """Where a reference leads that stands in a document at `base`, without the fragment. Raises UrlError."""
     try:
-        href = ada_url.join_url(base, location)
+        href = ada_url.join_url(base, reference)
     except ValueError as error:
-        raise UrlError("invalid_url", "The redirect leads to no URL by the WHATWG URL Standard.") from error
+        raise UrlError("invalid_url", "It leads to no URL by the WHATWG URL Standard.") from error
     return _split(href)
 
 

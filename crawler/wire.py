@@ -3,6 +3,7 @@
 parent → worker:  HELLO settings · CHUNK work · END no more will come ·
                       STOP begin nothing more, finish what is in flight
 worker → parent:  CREDIT send me a chunk · RESULT one entry's fate · MOVED a redirect to another's host ·
+                  PAGE one entry's fate, but for its parse · PARSED what came of that ·
                   STATUS how it is doing · BYE all is written
 """
 
@@ -17,7 +18,7 @@ import msgspec
 
 from crawler.config import CrawlConfig
 from crawler.errors import WorkerError
-from crawler.records import Chunk, FlowState, Headers, Keep, Result, Row, Status
+from crawler.records import Chunk, FlowState, Headers, Keep, Parsed, Result, Row, Status
 
 _PREFIX = struct.Struct("<BII")
 _MOST_BYTES = 1 << 30  # more than any head of ours: whoever announces it does not speak this protocol
@@ -35,6 +36,8 @@ class Kind(enum.IntEnum):
     STATUS = 7
     BYE = 8
     STOP = 9
+    PAGE = 10
+    PARSED = 11
 
 
 _KINDS = {kind.value: kind for kind in Kind}  # a look-up costs a tenth of what `Kind(number)` does
@@ -74,6 +77,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_chunk = msgspec.msgpack.Decoder(Chunk).decode
 _decode_state = msgspec.msgpack.Decoder(FlowState).decode
 _decode_result = msgspec.msgpack.Decoder(_ResultHead).decode
+_decode_parsed = msgspec.msgpack.Decoder(Parsed).decode
 _decode_status = msgspec.msgpack.Decoder(Status).decode
 _decode_settings = msgspec.msgpack.Decoder(Settings).decode
 
@@ -84,14 +88,14 @@ def frame(kind: Kind, message: Any = None, payload: bytes = b"") -> tuple[bytes,
     return _PREFIX.pack(kind, len(head), len(payload)) + head, payload
 
 
-def result_frame(result: Result) -> tuple[bytes, bytes]:
-    """One entry's fate as a RESULT frame."""
+def result_frame(result: Result, kind: Kind = Kind.RESULT) -> tuple[bytes, bytes]:
+    """One entry's fate as a RESULT frame, or as a PAGE."""
     head = _ResultHead(result.row, result.record_at, result.record_length, result.headers)
-    return frame(Kind.RESULT, head, result.payload)
+    return frame(kind, head, result.payload)
 
 
 def read_result(frame: Frame) -> Result:
-    """The fate in a RESULT frame."""
+    """The fate in a RESULT or a PAGE frame."""
     head = _decode_result(frame.head)
     return Result(head.row, frame.payload, head.record_at, head.record_length, head.headers)
 
@@ -104,6 +108,11 @@ def read_chunk(frame: Frame) -> Chunk:
 def read_state(frame: Frame) -> FlowState:
     """The state in a MOVED frame."""
     return _decode_state(frame.head)
+
+
+def read_parsed(frame: Frame) -> Parsed:
+    """What came of parsing a page, in a PARSED frame."""
+    return _decode_parsed(frame.head)
 
 
 def read_status(frame: Frame) -> Status:

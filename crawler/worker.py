@@ -30,6 +30,7 @@ from crawler.encoders import make_encoder
 from crawler.flights import Flights
 from crawler.flow import FlowRules
 from crawler.frontier import Frontier, Known
+from crawler.function import load as function_of
 from crawler.sentinel import watch_parent
 from crawler.session import Session
 from crawler.throttle import Throttle
@@ -91,12 +92,13 @@ def make_session(settings: Settings, engine: str, flights: Flights | None, throt
         at_home=at_home,
         utc=time.time,
         chance=random.random,
-        keep_decoded=settings.keep == "page",
+        keep_decoded=settings.keep == "page" or config.parse is not None,
         budget=Budget(folder=None if settings.spool is None else os.fsdecode(settings.spool)),
     )
     frontier = Frontier(rules, known, throttle)
     encode = make_encoder(settings.keep, config, worker=settings.worker, engine=engine)
-    return Session(frontier, encode, config.conc, config.chunk_size, usage, flights)
+    function = function_of(config.parse) if config.parse is not None else None
+    return Session(frontier, encode, config.conc, config.chunk_size, usage, flights, function)
 
 
 def main() -> None:

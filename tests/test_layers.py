@@ -13,13 +13,16 @@ FLOORS = [
     {
         "records", "errors", "config", "headers", "escape", "usage", "version", "invocation", "durable",
         "descriptors", "budget", "units", "proxy", "digests", "signals",
+        "function",
     },
     {
         "urls", "dedupe", "chunks", "politeness", "addresses", "flow", "body", "codings", "charset", "cookies", "jar",
         "answers", "exchange", "frontier", "intake", "warc", "encoders", "quarantine", "throttle", "pushback",
         "outages", "machines", "robots", "history", "permits", "turns", "admission", "reach", "surt", "census",
+        "survivors",
     },
-    {"sources", "engines", "resolver", "nameservers", "wire", "store", "feed", "ordering", "page", "stats", "shortage"},
+    {"sources", "engines", "resolver", "nameservers", "wire", "store", "feed", "ordering", "page", "stats", "shortage",
+     "parse", "parsing"},
     {"flights", "sentinel", "session", "drivers", "worker", "greenworker", "executors"},
     {"pipeline", "results", "export", "job", "plan", "load", "bottleneck", "logbook"},
     {"api", "cli", "progress", "display", "tally", "report", "demo", "__init__", "__main__"},

@@ -26,6 +26,7 @@ _METAVARS = {
     "format": "NAME",
     "column": "NAME",
     "carry": "NAMES",
+    "parse": "MODULE:FUNCTION",
 }
 _GROUPS = {
     "what to read": ("format", "column", "carry"),
@@ -35,6 +36,7 @@ _GROUPS = {
     "what to send": ("method", "header", "proxy"),
     "what to accept": ("allow_private", "allow_net", "insecure", "accept_type"),
     "what to record": ("keep_duplicates", "no_bodies"),
+    "what to make of pages": ("parse", "parse_timeout"),
 }
 
 

@@ -29,6 +29,8 @@ def main(args: argparse.Namespace, out: Path, job: Callable[[Watch], Summary], n
 
     `nothing` is the sentence in place of the summary where there was nothing to record.
     """
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # a --parse of the user's own is found here, but hides nothing
     with (
         _interrupts() as interrupted,
         _serving(args, out) as board,

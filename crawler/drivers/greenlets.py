@@ -1,6 +1,7 @@
 """Drives a session on greenlets: the driver of threads, in a process where gevent has taken the place of threads.
 
-Only the pipes need a word of their own: a plain read would stop the hub, and with it every exchange.
+Only the pipes need a word of their own: a plain read would stop the hub, and with it every exchange. So would a page
+that is parsed; hence that is done in a thread of the system's.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import ModuleType
 
+import gevent
 from gevent import os as green_os
 from gevent.monkey import is_module_patched
 
@@ -15,8 +17,9 @@ from crawler.config import CrawlConfig
 from crawler.drivers.threads import ThreadDriver
 from crawler.frontier import Known
 from crawler.nameservers import NameServers
+from crawler.records import Parsed
 from crawler.resolver import BlockingResolver, Resolver
-from crawler.session import Session
+from crawler.session import Parsing, Session
 
 
 class GreenletDriver(ThreadDriver):
@@ -27,6 +30,10 @@ class GreenletDriver(ThreadDriver):
         for descriptor in (read_fd, write_fd):
             green_os.make_nonblocking(descriptor)
         super().run(read_fd, write_fd)
+
+    def _do_aside(self, parsing: Parsing) -> Parsed:
+        answer: Parsed = gevent.get_hub().threadpool.apply(parsing)
+        return answer
 
     def _read_some(self, descriptor: int, count: int) -> bytes:
         data: bytes = green_os.nb_read(descriptor, count)

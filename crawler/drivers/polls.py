@@ -14,12 +14,13 @@ from typing import cast
 
 from crawler.answers import Answer
 from crawler.config import CrawlConfig
+from crawler.drivers.aside import Aside
 from crawler.engines.base import PolledEngine
 from crawler.exchange import Exchange, Resolve
 from crawler.frontier import Known
 from crawler.nameservers import NameServers
 from crawler.resolver import Resolver
-from crawler.session import BEAT_S, Session
+from crawler.session import BEAT_S, Parsing, Session
 from crawler.turns import Turn
 from crawler.wire import FrameReader, Kind, frame
 
@@ -36,6 +37,7 @@ class _Mouth(asyncio.Protocol):
         self._full = False
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
+        self._written = 0
         self.closed = asyncio.Event()
 
     @classmethod
@@ -50,8 +52,10 @@ class _Mouth(asyncio.Protocol):
         return not self._full and not self._transport.is_closing()
 
     def write(self, buffers: list[bytes]) -> None:
+        size = sum(map(len, buffers))
         self._unsent += buffers
-        self._unsent_bytes += sum(map(len, buffers))
+        self._unsent_bytes += size
+        self._written += size
         if self._unsent_bytes >= _WRITTEN_AT_ONCE_BYTES:
             self.flush()
 
@@ -61,6 +65,11 @@ class _Mouth(asyncio.Protocol):
             self._transport.write(b"".join(self._unsent))
         self._unsent.clear()
         self._unsent_bytes = 0
+
+    def sent(self) -> Callable[[], bool]:
+        """Says whether all that is written by now has gone down the pipe."""
+        due = self._written
+        return lambda: self._written - self._unsent_bytes - self._transport.get_write_buffer_size() >= due
 
     async def close(self, *, gently: bool) -> None:
         """Close it; `gently`, when all is written or the parent is gone."""
@@ -116,6 +125,8 @@ class PollDriver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
         self._lookups: set[asyncio.Task[Answer]] = set()
+        self._aside = Aside()
+        self._parses: set[asyncio.Task[None]] = set()
         self._fault: BaseException | None = None
 
     async def run(self, read_fd: int, write_fd: int) -> None:
@@ -198,6 +209,11 @@ class PollDriver:
         """Write what there is to say, as far as there is room; no body is encoded before."""
         while self._session.unsaid and self._mouth.has_room:
             self._mouth.write(self._session.outgoing())
+            parsing = self._session.take_parsing()
+            if parsing is not None:
+                task = self._loop.create_task(self._parse(parsing))
+                self._parses.add(task)
+                task.add_done_callback(self._parses.discard)
 
     def _keep_time(self, now: float) -> None:
         """Have a turn when time alone changes something. A timer that fires too early does no harm."""
@@ -215,7 +231,13 @@ class PollDriver:
         if self._next is None:
             self._next = self._loop.call_soon(self._turn)
 
-    # Names, and signs of life.
+    # Pages to parse, names, and signs of life.
+
+    async def _parse(self, parsing: Parsing) -> None:
+        answer = await self._aside.do(parsing, self._mouth.sent())
+        with self._guarded():
+            self._session.parsed(answer)
+        self._soon()
 
     def _look_up(self, turn: Turn, host: str) -> None:
         task = self._loop.create_task(self._resolver.resolve(host))
@@ -243,8 +265,9 @@ class PollDriver:
         for handle in (self._next, self._timer):
             if handle is not None:
                 handle.cancel()
-        for task in self._lookups:
+        for task in (*self._lookups, *self._parses):
             task.cancel()
+        self._aside.close()
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:

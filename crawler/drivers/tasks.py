@@ -11,12 +11,13 @@ from types import ModuleType
 from typing import Any
 
 from crawler.config import CrawlConfig
+from crawler.drivers.aside import Aside
 from crawler.engines.base import AsyncEngine
 from crawler.exchange import Exchange, Resolve
 from crawler.frontier import Known
 from crawler.nameservers import NameServers
 from crawler.resolver import Resolver
-from crawler.session import BEAT_S, Session
+from crawler.session import BEAT_S, Parsing, Session
 from crawler.turns import Turn
 from crawler.wire import FrameReader, Kind, frame
 
@@ -33,6 +34,7 @@ class _Link:
         self.reader = reader
         self._hearing = hearing
         self._writer = writer
+        self._written = 0
 
     @classmethod
     async def open(cls, read_fd: int, write_fd: int) -> _Link:
@@ -50,7 +52,13 @@ class _Link:
     def write(self, buffers: list[bytes]) -> None:
         if self._writer.is_closing():  # uvloop would raise RuntimeError
             raise ConnectionResetError("The parent is gone.")
+        self._written += sum(map(len, buffers))
         self._writer.writelines(buffers)
+
+    def sent(self) -> Callable[[], bool]:
+        """Says whether all that is written by now has gone down the pipe."""
+        due = self._written
+        return lambda: self._written - self._writer.transport.get_write_buffer_size() >= due
 
     async def drain(self) -> None:
         await self._writer.drain()
@@ -71,6 +79,7 @@ class TaskDriver:
         self._slots = asyncio.Semaphore(conc)
         self._voice = asyncio.Lock()  # of who waits for room in the pipe, to write the next thing
         self._wake = asyncio.Event()
+        self._aside = Aside()
         self._tasks: set[asyncio.Task[None]] = set()
         self._fault: BaseException | None = None
 
@@ -86,6 +95,7 @@ class TaskDriver:
         finally:
             # The order matters: no exchange outlives its engine, and the last frames leave before the pipe closes.
             await _cancel({listener, *self._tasks})
+            self._aside.close()
             await self._engine.close()
             await _quietly(link.close())
         if self._fault is not None:
@@ -144,12 +154,22 @@ class TaskDriver:
         """Write what there is to say as soon as there is room for it; no body is encoded before."""
         async with self._voice:
             await link.drain()
-            link.write(self._session.outgoing())
+            self._write(link)
 
     def _mention(self, link: _Link) -> None:
         """Write what there is to say, without waiting; where somebody waits for room, he takes it along."""
         if not self._voice.locked():
-            link.write(self._session.outgoing())
+            self._write(link)
+
+    def _write(self, link: _Link) -> None:
+        link.write(self._session.outgoing())
+        parsing = self._session.take_parsing()
+        if parsing is not None:
+            self._spawn(self._parse(parsing, link))
+
+    async def _parse(self, parsing: Parsing, link: _Link) -> None:
+        self._session.parsed(await self._aside.do(parsing, link.sent()))
+        await self._say(link)
 
     async def _resolve(self, turn: Turn, action: Resolve) -> None:
         self._session.done(turn, await self._resolver.resolve(action.host), time.monotonic())

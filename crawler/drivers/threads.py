@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import ModuleType
 
 from crawler.answers import Answer
@@ -17,8 +17,9 @@ from crawler.engines.base import BlockingEngine
 from crawler.exchange import Event, Exchange, Resolve
 from crawler.frontier import Known
 from crawler.nameservers import NameServers
+from crawler.records import Parsed
 from crawler.resolver import BlockingResolver, Resolver
-from crawler.session import BEAT_S, Session
+from crawler.session import BEAT_S, Parsing, Session
 from crawler.turns import Turn
 from crawler.wire import FrameReader, Kind, frame
 
@@ -45,6 +46,7 @@ class ThreadDriver:
         self._over = threading.Condition(self._lock)
         self._write_lock = threading.Lock()
         self._threads: list[threading.Thread] = []
+        self._parser = ThreadPoolExecutor(1, thread_name_prefix="parser")
         self._due: dict[int, float] = {}  # by seq: when an exchange ends at the latest
         self._resting = 0
         self._timed_until = math.inf
@@ -64,6 +66,7 @@ class ThreadDriver:
                 thread.join()
             self._say_last(*frame(Kind.BYE))
             self._engine.close()
+        self._parser.shutdown(wait=False, cancel_futures=True)
         with self._write_lock:
             self._closed = True  # the number may be another file's in a moment: no late thread may write to it
             os.close(write_fd)
@@ -188,8 +191,24 @@ class ThreadDriver:
         with self._write_lock:
             with self._lock:
                 buffers = [*self._session.outgoing(), *last]
+                parsing = self._session.take_parsing()
             for buffer in buffers:
                 self._write(buffer)
+            if parsing is not None:  # its page is on its way: nothing that happens in here can cost it
+                self._parser.submit(self._parse, parsing)
+
+    def _parse(self, parsing: Parsing) -> None:
+        """Parse a page, and say what came of it; in a thread that does nothing else."""
+        try:
+            answer = self._do_aside(parsing)
+            with self._lock:
+                self._session.parsed(answer)
+                self._wake_another()
+            self._say_last()
+            with self._lock:
+                self._tell_if_over()
+        except BaseException as fault:
+            self._end(fault)
 
     def _write(self, buffer: bytes) -> None:
         data = memoryview(buffer)
@@ -216,7 +235,10 @@ class ThreadDriver:
             self._session.abort()
             self._tell_if_over()
 
-    # How a pipe is read and written without stopping anybody else; a sibling that has no threads says it otherwise.
+    # How it is done without stopping anybody else; a sibling that has no threads says it otherwise.
+
+    def _do_aside(self, parsing: Parsing) -> Parsed:
+        return parsing()
 
     def _read_some(self, descriptor: int, count: int) -> bytes:
         return os.read(descriptor, count)

@@ -32,13 +32,16 @@ class Moved:
 class Died:
     """A worker is gone, and with it what it held: `suspects` were in flight when it died, `others` were waiting.
 
-    `cause` completes a sentence that begins with 'the worker'.
+    `cause` completes a sentence that begins with 'the worker'. One of the suspects may have been parsed: then its
+    `page` was here before; `ended` says that the worker was ended because it never came back from something.
     """
 
     worker: int
     cause: str
     suspects: tuple[FlowState, ...]
     others: tuple[FlowState, ...]
+    page: Result | None = None
+    ended: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

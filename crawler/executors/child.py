@@ -20,7 +20,7 @@ def start(engine: str, conc: int, read_fd: int, write_fd: int) -> Process:
     Raises OSError.
     """
     try:
-        record = make_record(conc)
+        record = make_record(2 * conc)  # in flight, and fetched but not yet parsed
         try:
             return Process(_start(engine, read_fd, write_fd, record), record)
         except BaseException:

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import errno
 import fcntl
+import math
 import os
 import selectors
 import threading
@@ -22,7 +23,7 @@ from crawler.errors import WorkerError
 from crawler.executors.base import Died, ExecutorEvent, Moved, Refused, Settled
 from crawler.executors.child import two_pipes
 from crawler.records import Chunk, FlowState, Result, Status
-from crawler.wire import Frame, FrameReader, Kind, Settings, frame, read_result, read_state, read_status
+from crawler.wire import Frame, FrameReader, Kind, Settings, frame, read_parsed, read_result, read_state, read_status
 
 _READ_BYTES = 1 << 20
 _LISTEN_S = 1.0
@@ -73,6 +74,8 @@ class _Line:
     heard_credit: bool = False
     held: dict[int, FlowState] = dataclasses.field(default_factory=dict)
     silent_s: float = 0.0  # how long it said nothing while it held entries and was listened to
+    page: Result | None = None  # what it parses
+    parsing_s: float = 0.0  # since when, while it was listened to
     cause: str = ""  # why we ended it
     fruitful: bool = False  # it finished an entry
     done: bool = False
@@ -83,14 +86,16 @@ class PipeExecutor:
     """An executor over pipes; siblings say how a child is started.
 
     `settings` is what every worker is told, but for its own number. A worker that holds entries and says nothing for
-    `silence_s` seconds is ended; only time counts in which it was listened to, so that neither a consumer that is busy
-    nor a whole job that is stopped (Ctrl-Z, a suspended machine) makes workers look stuck.
+    `silence_s` seconds is ended, and so is one that parses a page for longer than it may; only time counts in which it
+    was listened to, so that neither a consumer that is busy nor a whole job that is stopped (Ctrl-Z, a suspended
+    machine) makes workers look stuck.
     """
 
     def __init__(self, workers: int, settings: Settings, silence_s: float = SILENCE_S) -> None:
         self.workers = workers
         self.started = 0
         self.silence_s = silence_s
+        self._parse_s = settings.config.parse_timeout if silence_s < math.inf else math.inf
         self._settings = settings
         self._lines: dict[int, _Line] = {}
         self._selector = selectors.DefaultSelector()
@@ -221,7 +226,11 @@ class PipeExecutor:
             if not line.held or line.cause:
                 continue
             line.silent_s += listened_s
-            if line.silent_s >= self.silence_s:
+            line.parsing_s += listened_s
+            if line.page is not None and line.parsing_s >= self._parse_s:
+                line.cause = f"was ended after {self._parse_s:g} s of one parse"
+                line.child.end(0.0)
+            elif line.silent_s >= max(self.silence_s, self._parse_s if line.page is not None else 0.0):
                 line.cause = f"stopped answering for {self.silence_s:g} s"
                 line.child.end(0.0)
 
@@ -291,6 +300,11 @@ class PipeExecutor:
         for message in line.frames.feed(data):
             if message.kind is Kind.RESULT:
                 results.append(read_result(message))
+            elif message.kind is Kind.PAGE:
+                line.page, line.parsing_s = read_result(message), 0.0
+            elif message.kind is Kind.PARSED and line.page is not None:
+                results.append(line.page.parsed(read_parsed(message)))
+                line.page = None
             elif (moved := self._heard(line, message)) is not None:
                 events.append(moved)
         if results:
@@ -334,7 +348,7 @@ class PipeExecutor:
         self._hang_up(line)
         del self._lines[line.worker]
         self._rest(line.worker, cause, fruitless=not suspects and not line.fruitful)
-        return Died(line.worker, cause, suspects, others)
+        return Died(line.worker, cause, suspects, others, line.page, ended=bool(line.cause))
 
     def _rest(self, worker: int, cause: str, *, fruitless: bool) -> None:
         """Back off, longer each time that a worker died of nothing that it was doing."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from crawler.errors import FolderError
+from crawler.function import is_by_value
 from crawler.headers import is_public
 from crawler.records import Headers
 
@@ -51,6 +52,11 @@ def unseal(sealed: Mapping[str, Any], header: Headers, proxy: str | None, folder
                 f"give it again with --header '{name}: VALUE'."
             )
         fields.append((name, value if again is None else again[1]))
+    if is_by_value(sealed.get("parse")):
+        raise FolderError(
+            f"{folder} was crawled with a function by value, which is not kept; fetch those that failed from your "
+            "program, as a new crawl."
+        )
     if sealed.get("proxy") and proxy is None:
         raise FolderError(f"{folder} was crawled through a proxy, which is not kept; give it again with --proxy URL.")
     return {**sealed, "header": (*fields, *given), "proxy": proxy}
