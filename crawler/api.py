@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import os
 import secrets
 import threading
 from collections.abc import AsyncGenerator, Generator, Mapping
@@ -25,6 +26,7 @@ from crawler.page import Page
 from crawler.pipeline import Pipeline
 from crawler.sources import Items, Urls, open_items, paths_of
 from crawler.sources.base import Source
+from crawler.store.previous import previous_of
 
 
 class Pool:
@@ -39,6 +41,8 @@ class Pool:
         _refuse_layout(self._config)
         if self._config.parse is not None:
             load(self._config.parse)  # what is wrong with it is said here, not in the workers
+        if (previous := previous_of(self._config)) is not None:
+            previous.close()
         self._lock = threading.Lock()
         self._idle: list[Executor] = []
         self._closed = False
@@ -165,6 +169,8 @@ def make_config(settings: Mapping[str, Any]) -> CrawlConfig:
         values["carry"] = parse_names(carry)
     if callable(function := values.get("parse")):
         values["parse"] = named(function)
+    if isinstance(values.get("previous"), os.PathLike):
+        values["previous"] = os.fspath(values["previous"])
     try:
         return msgspec.convert(values, CrawlConfig)
     except msgspec.ValidationError as error:

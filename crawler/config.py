@@ -101,6 +101,9 @@ class CrawlConfig:
     parse: str | ByValue | None = _field(  # noqa: RUF009 - as in every other field
         None, "identity", "call this function with each page, as module:function; its result goes to the row's parsed"
     )
+    previous: str | None = _field(
+        None, "identity", "the folder of the crawl before this one: ask servers for what has changed since"
+    )
     parse_timeout: float = _field(30.0, "tuning", "seconds that it may take for one page; then its worker is ended")
 
     def __post_init__(self) -> None:
@@ -140,10 +143,15 @@ class CrawlConfig:
             return 0
         return _HOSTS_AT_ONE_ADDRESS * self.per_host if self.per_address is None else self.per_address
 
+    @property
+    def _place_of_previous(self) -> str | None:
+        return None if self.previous is None else os.path.abspath(self.previous)  # noqa: PTH100 - links stay as they are
+
     def identity(self) -> dict[str, Any]:
         """The fields that must match when a crawl is resumed, by name."""
         fields = (field.name for field in dataclasses.fields(self) if field.metadata["kind"] == "identity")
-        return {name: getattr(self, name) for name in fields} | {"parse": label(self.parse)}
+        own = {"parse": label(self.parse), "previous": self._place_of_previous}
+        return {name: getattr(self, name) for name in fields} | own
 
 
 _LEAST = {

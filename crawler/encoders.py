@@ -8,14 +8,17 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from crawler import warc
 from crawler.body import Body
+from crawler.changes import is_unmodified, judge
 from crawler.charset import charset_of
 from crawler.config import CrawlConfig
 from crawler.digests import Digest
 from crawler.flow import Fate
 from crawler.headers import is_public
-from crawler.records import Headers, Hop, Keep, Result, Row, row_of
+from crawler.records import Earlier, Headers, Hop, Keep, Result, Row, row_of
 
 Encoder = Callable[[Fate], Result]
 
@@ -28,6 +31,8 @@ def make_encoder(keep: Keep, config: CrawlConfig, *, worker: int, engine: str) -
 
     def encode(fate: Fate) -> Result:
         row = _row(fate, worker, engine)
+        if config.previous is not None:
+            row = _compared(row, fate)
         if keep == "page" and fate.body is not None:
             return Result(row, fate.body.decoded, headers=fate.body.headers)
         if keep == "archive" and (fate.body is not None or fate.state.hops):
@@ -48,8 +53,35 @@ def _archived(fate: Fate, row: Row, redact: frozenset[str]) -> Result:
     if fate.body is None:
         return Result(row, records)
     identified = warc.identify(fate.body.start)
-    response, request = _records(_last(fate, fate.body), fate.body.digest, redact, identified)
+    response, request = _records(
+        _last(fate, fate.body), row.digest or "", redact, identified, _revisited(row, fate.state.earlier)
+    )
     return Result(row, b"".join((records, response, request)), record_at=len(records), record_length=len(response))
+
+
+def _compared(row: Row, fate: Fate) -> Row:
+    """The row with what became of the page; of one that did not change, what a 304 leaves out stands as it was."""
+    status = row.status if row.outcome == "fetched" else None
+    unmodified = is_unmodified(fate.state, status, fate.request_headers)
+    changed = judge(fate.state, status, row.body_digest, unmodified=unmodified)
+    earlier = fate.state.earlier
+    if not unmodified or earlier is None:
+        return msgspec.structs.replace(row, changed=changed)
+    return msgspec.structs.replace(
+        row,
+        changed=changed,
+        digest=earlier.digest,
+        body_digest=earlier.body_digest,
+        etag=row.etag or earlier.etag,
+        last_modified=row.last_modified or earlier.last_modified,
+    )
+
+
+def _revisited(row: Row, earlier: Earlier | None) -> Earlier | None:
+    """What the record of an answer may refer to, in place of saying it again: the same payload, whole and recorded."""
+    if row.changed != "same" or earlier is None or earlier.record is None or row.truncated is not None:
+        return None
+    return earlier if row.digest == earlier.digest else None
 
 
 def _last(fate: Fate, body: Body) -> Hop:
@@ -71,8 +103,10 @@ def _last(fate: Fate, body: Body) -> Hop:
     )
 
 
-def _records(hop: Hop, digest: str, redact: frozenset[str], identified: str | None = None) -> tuple[bytes, bytes]:
-    """The response's record and its request's."""
+def _records(
+    hop: Hop, digest: str, redact: frozenset[str], identified: str | None = None, earlier: Earlier | None = None
+) -> tuple[bytes, bytes]:
+    """The response's record (a revisit's, where it refers to an `earlier` one) and its request's."""
     record_id, date = warc.new_id(), _date(hop.started)
     response = warc.response(
         record_id=record_id,
@@ -87,6 +121,7 @@ def _records(hop: Hop, digest: str, redact: frozenset[str], identified: str | No
         digest=digest,
         truncated=hop.truncated,
         identified=identified,
+        earlier=earlier,
     )
     request = warc.request(
         concurrent_to=record_id,

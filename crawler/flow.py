@@ -18,6 +18,7 @@ from crawler import urls
 from crawler.addresses import AddressRule
 from crawler.body import Body
 from crawler.budget import Budget
+from crawler.changes import conditions
 from crawler.config import CrawlConfig
 from crawler.cookies import collect, cookie_header, joined
 from crawler.exchange import (
@@ -242,6 +243,8 @@ def _request_headers(state: FlowState, config: CrawlConfig) -> Headers:
     if all(urls.origin(hop.url) == urls.origin(state.target) for hop in state.hops):
         for name, value in (*config.header, *state.headers):
             fields[name.lower()] = (name, value)
+    if state.earlier is not None:
+        fields |= {name.lower(): (name, value) for name, value in conditions(state, set(fields))}
     cookie = cookie_header(state.cookies, state.target)
     if cookie is not None:
         fields["cookie"] = ("Cookie", joined(fields.get("cookie", ("", ""))[1], cookie))

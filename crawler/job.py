@@ -15,7 +15,7 @@ import msgspec
 
 from crawler import warc
 from crawler.config import CrawlConfig
-from crawler.errors import FolderError, InputError, StoreError
+from crawler.errors import ConfigError, FolderError, InputError, StoreError
 from crawler.executors.processes import make_executor
 from crawler.executors.spare import Spare
 from crawler.function import load
@@ -35,6 +35,7 @@ from crawler.store.database import open_reading, read_meta
 from crawler.store.disk import DiskStore
 from crawler.store.folder import CrawlFolder
 from crawler.store.identity import unseal
+from crawler.store.previous import previous_of
 from crawler.store.selection import Selection
 from crawler.version import __version__
 
@@ -92,8 +93,7 @@ def run_job(
     committed until then is intact.
     """
     started = time.monotonic()
-    if config.parse is not None:
-        load(config.parse)  # what is wrong with it is said here, not in the workers
+    _check(config, out)
     source = open_urls(urls, CrawlFolder(out).spool, layout_of(config))
     refuse_empty(source)  # before a folder is made for it
     store = DiskStore(out, identity=config.identity(), warcinfo=_warcinfo(config), restart=restart)
@@ -104,6 +104,18 @@ def run_job(
     finally:
         store.close()
     return _summary(store, started, finished)
+
+
+def _check(config: CrawlConfig, out: Path) -> None:
+    """Say what is wrong with a function or a previous crawl before anything begins. Raises UsageError."""
+    if config.parse is not None:
+        load(config.parse)
+    if config.previous is None:
+        return
+    if out.resolve() == Path(config.previous).resolve():
+        raise ConfigError(f"{out} cannot be compared with itself; name another folder with --out.")
+    if not CrawlFolder(out).database.exists() and (previous := previous_of(config)) is not None:
+        previous.close()
 
 
 def run_retry(out: Path, config: CrawlConfig, selection: Selection, *, watch: Watch | None = None) -> Summary:

@@ -8,7 +8,7 @@ from typing import Any
 
 from crawler.charset import charset_of, decode
 from crawler.escape import printable
-from crawler.records import Headers, Outcome, Row
+from crawler.records import Changed, Headers, Outcome, Row
 
 _CHARSET_BYTES = 1024  # where a document may declare its encoding (WHATWG HTML §13.2.3.2)
 
@@ -57,7 +57,7 @@ class Page:
 
     @property
     def ok(self) -> bool:
-        """Whether the page was fetched with a 2xx status."""
+        """Whether the page was fetched with a 2xx status, or is unchanged since the previous crawl."""
         return self.row.ok
 
     @property
@@ -94,6 +94,11 @@ class Page:
     def parse_error(self) -> str | None:
         """Why that function has no result, in a line; None where it has one, or was not asked."""
         return self.row.parse_error
+
+    @property
+    def changed(self) -> Changed | None:
+        """What became of the page since the previous crawl; None where there was none to compare with."""
+        return self.row.changed
 
     @property
     def headers(self) -> Headers:

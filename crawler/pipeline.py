@@ -18,6 +18,7 @@ from crawler.ordering import InOrder
 from crawler.quarantine import Group, Quarantine, Verdict
 from crawler.records import FlowState, Result, row_of
 from crawler.sources.base import Source
+from crawler.store.previous import previous_of
 from crawler.survivors import Survivors
 
 STOP_S = 3.0
@@ -59,6 +60,8 @@ class Pipeline:
         self.deaths = 0
         self.last_death = ""
         self._intake = Intake(config, key, done)
+        self._previous = previous_of(config)
+        self._previous = previous_of(config)
         self._order = InOrder() if ordered else None
         self._ahead = max(_ORDERED_AHEAD * config.procs * config.conc, config.chunk_size)
 
@@ -80,6 +83,10 @@ class Pipeline:
                 self.consumed_s += time.monotonic() - given
         finally:
             self.feed.close()
+            if self._previous is not None:
+                self._previous.close()
+            if self._previous is not None:
+                self._previous.close()
             if self._order is not None:
                 self._order.close()
 
@@ -110,6 +117,10 @@ class Pipeline:
         entries = self.feed.take()
         self.read += len(entries)
         states, results = self._intake.admit(entries)
+        if self._previous is not None:
+            states = self._previous.attach(states)
+        if self._previous is not None:
+            states = self._previous.attach(states)
         for state in states:
             self.router.add(state)
         return results

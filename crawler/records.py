@@ -26,6 +26,9 @@ Keep = Literal["archive", "page", "row"]
 Truncated = Literal["length", "time", "disconnect"]
 """Why a stored payload is not the whole one (WARC 1.1 §5.13)."""
 
+Changed = Literal["new", "changed", "same", "gone"]
+"""What became of a page since the previous crawl."""
+
 Headers = tuple[tuple[str, str], ...]
 """Header fields in the order of the wire. Bytes that are not ASCII are kept as Latin-1 (RFC 9110 §5.5)."""
 
@@ -91,6 +94,22 @@ class Cookie(msgspec.Struct, frozen=True, array_like=True):
     secure: bool
 
 
+class Earlier(msgspec.Struct, frozen=True, array_like=True):
+    """What the previous crawl recorded of an entry's page: which URL answered in the end, and how to know it again.
+
+    `record` says where in that crawl's archive the answer lies (file, offset, length); None where there is no whole one
+    to refer to.
+    """
+
+    url: str
+    fetched_at: str
+    etag: str | None
+    last_modified: str | None
+    digest: str | None
+    body_digest: str | None
+    record: str | None
+
+
 class FlowState(msgspec.Struct, frozen=True, array_like=True):
     """Where one entry stands: all that a worker needs to start its flow, or to take it over from another.
 
@@ -98,7 +117,7 @@ class FlowState(msgspec.Struct, frozen=True, array_like=True):
     `hops` are the redirects already followed, `attempts` the tries already used up, `spent_s` the seconds of
     exchange already taken from `max_time`; `earlier_attempts` are those of the row that a retry replaces.
     `shortages` are those of `attempts` that a limit of this machine ended. On a `detour` the `host` is not the one of
-    `target`, but the one that is asked for a robots.txt.
+    `target`, but the one that is asked for a robots.txt. `earlier` is its page in the previous crawl.
     """
 
     seq: int
@@ -118,6 +137,7 @@ class FlowState(msgspec.Struct, frozen=True, array_like=True):
     earlier_attempts: int = 0
     shortages: int = 0
     detour: Detour | None = None
+    earlier: Earlier | None = None
 
 
 class RobotsReply(msgspec.Struct, frozen=True, array_like=True):
@@ -227,7 +247,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     etag: str | None = None
     last_modified: str | None = None
     duplicate_of: int | None = None
-    changed: str | None = None
+    changed: Changed | None = None
     extra: str | None = None
     parsed: str | None = None
     parse_error: str | None = None
@@ -239,8 +259,10 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def ok(self) -> bool:
-        """Whether the page was fetched with a 2xx status."""
-        return self.outcome == "fetched" and self.status is not None and 200 <= self.status < 300
+        """Whether the page was fetched with a 2xx status, or is there unchanged, as a 304 said that we asked for."""
+        if self.outcome != "fetched" or self.status is None:
+            return False
+        return 200 <= self.status < 300 or (self.status == 304 and self.changed == "same")
 
 
 def row_of(state: FlowState, outcome: Outcome, **columns: Any) -> Row:

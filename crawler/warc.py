@@ -16,7 +16,7 @@ from isal import isal_zlib
 
 from crawler.digests import Digest
 from crawler.headers import first
-from crawler.records import Headers, Truncated
+from crawler.records import Earlier, Headers, Truncated
 
 # Levels 1 and 2 give the same size within a percent; 0 is a third faster and half as large again.
 _LEVEL = 1
@@ -24,6 +24,9 @@ _LEAST_LEVEL = 0  # of records that are a head and nothing else: 4 µs less, 150
 _GZIP = 16 + zlib.MAX_WBITS
 _END = b"\r\n\r\n"
 _CONFORMS_TO = "http://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/"
+_PROFILE = "http://netpreserve.org/warc/1.1/revisit/"
+REFERS_TO = "X-Crawler-Refers-To"
+"""Where a revisit's payload lies in the archive of the previous crawl: file, offset and length."""
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie"})
 # The payload is de-chunked: under its own name the field would make readers look for chunks.
 _RENAMED = "X-Crawler-"
@@ -68,13 +71,18 @@ def response(
     digest: str,
     truncated: Truncated | None = None,
     identified: str | None = None,
+    earlier: Earlier | None = None,
 ) -> bytes:
     """The record of one answer (WARC 1.1 §6.3).
+
+    Where an `earlier` record holds the same payload it is a revisit (§6.7): the head alone, and what it refers to; the
+    `digest` is then that of the payload that is not said again.
 
     `date` is UTC as WARC writes it (`2026-01-31T12:00:00Z`, fractions of a second allowed); `payload` is
     de-chunked and still in its content coding, `digest` its digest; `identified` is what `identify` says of
     the decoded body.
     """
+    head = http_head(status, reason, version, headers)
     about = (
         ("WARC-Target-URI", _ascii_url(url)),
         ("WARC-IP-Address", ip),
@@ -83,7 +91,21 @@ def response(
         ("WARC-Identified-Payload-Type", identified),
         ("Content-Type", "application/http; msgtype=response"),
     )
-    return _record("response", record_id, date, about, http_head(status, reason, version, headers), payload)
+    if earlier is None:
+        return _record("response", record_id, date, about, head, payload)
+    return _record("revisit", record_id, date, (*about, *_revisit(earlier, status)), head)
+
+
+def _revisit(earlier: Earlier, status: int) -> _Fields:
+    """The fields of a revisit: what it refers to, and why (WARC 1.1 §6.7.2, §6.7.3)."""
+    unmodified = status == 304
+    return (
+        ("WARC-Profile", _PROFILE + ("server-not-modified" if unmodified else "identical-payload-digest")),
+        ("WARC-Truncated", None if unmodified else "length"),
+        ("WARC-Refers-To-Target-URI", _ascii_url(earlier.url)),
+        ("WARC-Refers-To-Date", earlier.fetched_at),
+        (REFERS_TO, earlier.record),
+    )
 
 
 def request(

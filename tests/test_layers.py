@@ -19,12 +19,12 @@ FLOORS = [
         "urls", "dedupe", "chunks", "politeness", "addresses", "flow", "body", "codings", "charset", "cookies", "jar",
         "answers", "exchange", "frontier", "intake", "warc", "encoders", "quarantine", "throttle", "pushback",
         "outages", "machines", "robots", "history", "permits", "turns", "admission", "reach", "surt", "census",
-        "survivors",
+        "survivors", "changes",
     },
     {"sources", "engines", "resolver", "nameservers", "wire", "store", "feed", "ordering", "page", "stats", "shortage",
      "parse", "parsing"},
     {"flights", "sentinel", "session", "drivers", "worker", "greenworker", "executors"},
-    {"pipeline", "results", "export", "job", "plan", "load", "bottleneck", "logbook"},
+    {"pipeline", "results", "diff", "export", "job", "plan", "load", "bottleneck", "logbook"},
     {"api", "cli", "progress", "display", "tally", "report", "demo", "__init__", "__main__"},
 ]  # fmt: skip
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -133,7 +133,7 @@ class TestNumbers:
         """However many media types there are, few are kept, and the sum stays."""
         cube = Cube(1000)
         for number in range(10_000):
-            cube.add(("fetched", None, 200, f"x/{number}; a=b", None), 1 + (number == 7), (0, 0, 0, 0), (None, None))
+            cube.add(("fetched", None, 200, f"x/{number}; a=b", 1, None), 1 + (number == 7), (0, 0, 0, 0), (None, None))
         types = cube.foremost_types()
 
         assert (10_001, 13) == (sum(types.values()), len(types))

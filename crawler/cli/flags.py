@@ -27,6 +27,7 @@ _METAVARS = {
     "column": "NAME",
     "carry": "NAMES",
     "parse": "MODULE:FUNCTION",
+    "previous": "DIR",
 }
 _GROUPS = {
     "what to read": ("format", "column", "carry"),
@@ -35,7 +36,7 @@ _GROUPS = {
     "how long, how much": ("max_time", "connect_timeout", "min_speed", "max_body", "max_redirects", "retries"),
     "what to send": ("method", "header", "proxy"),
     "what to accept": ("allow_private", "allow_net", "insecure", "accept_type"),
-    "what to record": ("keep_duplicates", "no_bodies"),
+    "what to record": ("keep_duplicates", "no_bodies", "previous"),
     "what to make of pages": ("parse", "parse_timeout"),
 }
 

@@ -26,6 +26,7 @@ _COMMANDS = {
     "get": "one page's decoded body",
     "export": "a crawl in the forms that other tools read",
     "retry": "fetch failures again, into the same crawl",
+    "diff": "what changed between two crawls",
     "completion": "let the shell complete commands, flags and files",
 }
 _INTERRUPTED = 130

@@ -101,7 +101,7 @@ def _body(crawl: Snapshot, row: Row, identified: str | None, folder: Path) -> st
     stem = f"bodies/{digest[:2]}/{digest}"
     suffix = _SUFFIXES.get(row.content_type or "") or _SUFFIXES.get(identified or "", "")
     for name in (stem + suffix, *(stem + other for other in _ALL_SUFFIXES)):
-        if _is_whole(folder / name, row.bytes_body):
+        if _is_whole(folder / name, None if row.status == 304 else row.bytes_body):
             return name
     try:
         _, body = read_answer(crawl.folder.warc, row, crawl.max_body)
@@ -115,9 +115,9 @@ def _body(crawl: Snapshot, row: Row, identified: str | None, folder: Path) -> st
 
 
 def _is_whole(path: Path, length: int | None) -> bool:
-    """Whether the file is there; one whose bytes a power loss took is not."""
+    """Whether the file is there; one whose bytes a power loss took is not. None: nobody knows how long it should be."""
     try:
-        return path.stat().st_size == length
+        return length is not None and path.stat().st_size == length
     except FileNotFoundError:
         return False
 

@@ -7,14 +7,15 @@ from collections import Counter
 
 from crawler.records import OUTCOMES, Outcome
 from crawler.stats.timeline import Slot, Timeline, added, slot_ms, timeline_of
+from crawler.store.database import OK
 
 # The width of a slot is in milliseconds; `fetched_at` is ISO 8601, to the millisecond in what is written today.
 _MS = "CAST(strftime('%s', fetched_at) AS INTEGER) * 1000 + CAST(substr(fetched_at, 21, 3) AS INTEGER)"
 _CUBE = f"""
-    SELECT outcome, error_class, status, content_type, ({_MS}) / :width AS slot,
+    SELECT outcome, error_class, status, content_type, {OK} AS ok, ({_MS}) / :width AS slot,
         count(*), total(bytes_wire), total(bytes_body), total(total_ms), count(total_ms), min(fetched_at),
         max(fetched_at)
-    FROM pages GROUP BY outcome, error_class, status, content_type, slot
+    FROM pages GROUP BY outcome, error_class, status, content_type, ok, slot
 """  # noqa: S608 - a constant
 _TYPES_SHOWN = 12
 _TYPES_KEPT = 2_000  # servers invent as many as they like
@@ -51,14 +52,14 @@ class Cube:
 
     def add(
         self,
-        kind: tuple[Outcome, str | None, int | None, str | None, int | None],
+        kind: tuple[Outcome, str | None, int | None, str | None, int | None, int | None],
         count: int,
         sums: tuple[float, float, float, int],
         times: tuple[str | None, str | None],
     ) -> None:
         """Add a group of rows."""
-        outcome, error_class, status, content_type, slot = kind
-        ok = count if outcome == "fetched" and status is not None and 200 <= status < 300 else 0
+        outcome, error_class, status, content_type, is_ok, slot = kind
+        ok = count if is_ok else 0
         self.outcomes[outcome] += count
         self.ok += ok
         self.bytes_wire += sums[0]
@@ -96,5 +97,5 @@ def read_cube(connection: sqlite3.Connection, times_ms: tuple[int, int] | None) 
     width_ms = slot_ms(*times_ms) if times_ms is not None else 1000
     cube = Cube(width_ms)
     for group in connection.execute(_CUBE, {"width": width_ms}):
-        cube.add(group[:5], group[5], group[6:10], group[10:])
+        cube.add(group[:6], group[6], group[7:11], group[11:])
     return cube

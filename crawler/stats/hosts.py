@@ -8,13 +8,15 @@ from collections.abc import Callable
 
 import msgspec
 
+from crawler.store.database import OK
+
 _SHOWN = 10
 _ENOUGH = 3  # a host's mean over fewer exchanges says little: such hosts come after all others
-_HOSTS = """
-    SELECT host, count(*), coalesce(sum(outcome = 'fetched' AND status BETWEEN 200 AND 299), 0),
+_HOSTS = f"""
+    SELECT host, count(*), coalesce(sum({OK}), 0),
         coalesce(sum(outcome = 'failed'), 0), total(bytes_wire), total(total_ms), count(total_ms)
     FROM pages WHERE host IS NOT NULL GROUP BY host
-"""
+"""  # noqa: S608 - a constant
 
 
 class HostNumbers(msgspec.Struct, frozen=True):

@@ -31,6 +31,9 @@ COLUMNS: tuple[str, ...] = Row.__struct_fields__
 # a row took twice as long. This one (a look-up in C that finds nothing) gives None for None.
 sqlite3.register_adapter(NoneType, dict[None, None]().get)
 
+OK = "(outcome = 'fetched' AND (status BETWEEN 200 AND 299 OR (status = 304 AND coalesce(changed, '') = 'same')))"
+"""What `Row.ok` says, in SQL."""
+
 _BUSY_S = 60.0
 _KEYS = frozenset({"schema_version", "identity", "key"})  # without these in `meta` it is no crawl of ours
 
