@@ -359,6 +359,20 @@ class TestRequests:
         assert [host, *given, ["Content-Length", "3"]] == seen(post)["headers"]
         assert "a=1" == seen(post)["body"]
 
+    @pytest.mark.parametrize(("method", "content"), [("POST", b"a=1"), ("POST", b""), ("HEAD", b""), ("PUT", b"x" * 9)])
+    def test_nothing_is_left_of_the_last(self, bench: Bench, origin: Origin, method: str, content: bytes) -> None:
+        """Whatever the last request had, the next one has only its own."""
+        secret = (("Authorization", "Basic c2VjcmV0"), ("Range", "bytes=0-1"), ("Referer", "http://x.test/"))
+        bench.do(ask(origin.url("/echo"), method, headers=secret, content=content, time_s=9.0))
+        exchange = ask(origin.url("/echo"), headers=(("User-Agent", "me"),))
+
+        assert isinstance(bench.do(exchange), Reply)
+        assert ("GET", "", [["Host", f"127.0.0.1:{origin.port}"], ["User-Agent", "me"]]) == (
+            seen(exchange)["method"],
+            seen(exchange)["body"],
+            seen(exchange)["headers"],
+        )
+
     def test_no_cookies(self, bench: Bench, origin: Origin) -> None:
         """A cookie that a server sets is never sent by the engine of its own accord."""
         bench.do(ask(origin.url("/cookie-wall")))
@@ -731,6 +745,13 @@ class TestLoading:
 
         assert (own, driver, threads) == (module.NAME, module.DRIVER, module.threads(64))
         assert callable(module.make)
+
+    def test_auto_without_pycurl(self) -> None:
+        """`auto` is asyncio where pycurl does not import, though it may be installed."""
+        code = "import sys; sys.modules['pycurl'] = None; from crawler import engines; print(engines.load('auto').NAME)"
+        child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+
+        assert "asyncio" == child.stdout.strip()
 
     def test_unknown(self) -> None:
         """There is no engine by chance."""
