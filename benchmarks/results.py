@@ -11,7 +11,8 @@ from crawler.body import Body
 from crawler.config import CrawlConfig
 from crawler.encoders import make_encoder
 from crawler.exchange import Timings
-from crawler.flow import ACCEPT, ACCEPT_ENCODING, Fate
+from crawler.fates import Fate
+from crawler.flow import ACCEPT, ACCEPT_ENCODING
 from crawler.records import Entry, FlowState, Result
 from crawler.store.disk import DiskStore
 

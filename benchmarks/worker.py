@@ -22,7 +22,7 @@ from crawler.body import Verdict
 from crawler.config import CrawlConfig
 from crawler.encoders import make_encoder
 from crawler.exchange import Addresses, Exchange, Reply, Timings
-from crawler.flow import FlowRules
+from crawler.fates import FlowRules
 from crawler.frontier import Frontier
 from crawler.records import Chunk, FlowState
 from crawler.session import Session

@@ -17,7 +17,8 @@ import msgspec
 
 from crawler import robots, urls
 from crawler.exchange import Action, Event, Failure
-from crawler.flow import Fate, FlowRules, refused, sent_on
+from crawler.fates import Fate, FlowRules
+from crawler.flow import refused, sent_on
 from crawler.permits import Answer, Permits, find_out, meaning, rules_for_robots, trail_to
 from crawler.politeness import Politeness
 from crawler.records import Detour, FlowState, RobotsReply

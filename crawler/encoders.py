@@ -16,7 +16,7 @@ from crawler.changes import is_unmodified, judge
 from crawler.charset import charset_of
 from crawler.config import CrawlConfig
 from crawler.digests import Digest
-from crawler.flow import Fate
+from crawler.fates import Fate
 from crawler.headers import is_public
 from crawler.records import Earlier, Headers, Hop, Keep, Result, Row, row_of
 

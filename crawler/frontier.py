@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable
 
 from crawler.admission import Admission
 from crawler.exchange import Action, Addresses, Event, Exchange, Failure, NeedRobots, Resolve, Wait
-from crawler.flow import Fate, FlowRules, fetch, given_up
+from crawler.fates import Fate, FlowRules
+from crawler.flow import fetch, given_up
 from crawler.machines import Machines
 from crawler.permits import Answer, trail_to
 from crawler.politeness import Politeness

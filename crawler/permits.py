@@ -11,7 +11,8 @@ import msgspec
 
 from crawler import robots
 from crawler.exchange import Action, Event, Failure
-from crawler.flow import PASSING_STATUSES, FlowRules, fetch
+from crawler.fates import PASSING_STATUSES, FlowRules
+from crawler.flow import fetch
 from crawler.records import FlowState, RobotsReply
 from crawler.robots import NO_RULES, Rules
 

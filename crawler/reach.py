@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 
 from crawler import urls
 from crawler.exchange import Event, Exchange, Failure, Reply
-from crawler.flow import PASSING_STATUSES, retry_after
+from crawler.fates import PASSING_STATUSES
 from crawler.outages import Outages
 from crawler.politeness import Politeness
 from crawler.records import Waiting
+from crawler.retries import retry_after
 from crawler.turns import Item, Turn, origin_of
 
 NO_CONNECTION = frozenset({"connect", "timeout"})

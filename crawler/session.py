@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from crawler.encoders import Encoder
 from crawler.exchange import Event, Exchange
+from crawler.fates import Fate
 from crawler.flights import Flights
-from crawler.flow import Fate
 from crawler.frontier import Frontier
 from crawler.function import Function
 from crawler.page import Page

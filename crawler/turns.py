@@ -9,7 +9,7 @@ import msgspec
 
 from crawler import urls
 from crawler.exchange import Action, Event
-from crawler.flow import Fate
+from crawler.fates import Fate
 from crawler.records import FlowState, RobotsReply
 
 

@@ -27,8 +27,8 @@ from crawler.budget import Budget
 from crawler.chunks import home_of
 from crawler.config import CrawlConfig
 from crawler.encoders import make_encoder
+from crawler.fates import FlowRules
 from crawler.flights import Flights
-from crawler.flow import FlowRules
 from crawler.frontier import Frontier, Known
 from crawler.function import load as function_of
 from crawler.sentinel import watch_parent

@@ -8,7 +8,8 @@ from crawler.addresses import AddressRule
 from crawler.body import Body, Verdict
 from crawler.config import CrawlConfig
 from crawler.exchange import Action, Addresses, Event, Exchange, Failure, NeedRobots, Reply, Resolve, Timings, Wait
-from crawler.flow import Fate, FlowRules, fetch
+from crawler.fates import Fate, FlowRules
+from crawler.flow import fetch
 from crawler.frontier import Frontier
 from crawler.records import FlowState, Headers
 from crawler.robots import NO_RULES

@@ -24,7 +24,7 @@ from crawler.budget import BLOCK_BYTES, MEMORY_BYTES, Budget, Buffer
 from crawler.config import CrawlConfig
 from crawler.executors.base import Settled
 from crawler.executors.processes import ProcessExecutor
-from crawler.flow import Fate
+from crawler.fates import Fate
 from crawler.frontier import Frontier
 from crawler.records import Chunk, Keep
 from crawler.throttle import Throttle

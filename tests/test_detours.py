@@ -15,7 +15,7 @@ import crawler
 from crawler.admission import AWAY_S
 from crawler.config import CrawlConfig
 from crawler.exchange import Addresses
-from crawler.flow import Fate
+from crawler.fates import Fate
 from crawler.frontier import Frontier
 from crawler.records import FlowState
 from crawler.throttle import Throttle

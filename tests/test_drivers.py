@@ -21,7 +21,7 @@ from crawler.drivers import polls, tasks, threads
 from crawler.errors import WorkerError
 from crawler.exchange import Exchange, Reply, Timings
 from crawler.executors.processes import ProcessExecutor
-from crawler.flow import Fate
+from crawler.fates import Fate
 from crawler.frontier import Frontier, Known
 from crawler.records import Chunk, Result, Row, Status
 from crawler.session import Session

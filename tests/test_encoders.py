@@ -11,7 +11,7 @@ from warcio.archiveiterator import ArchiveIterator
 
 from crawler.config import CrawlConfig
 from crawler.encoders import make_encoder
-from crawler.flow import Fate
+from crawler.fates import Fate
 from crawler.records import Keep, Result
 
 URL = "http://example.com/"

@@ -9,7 +9,8 @@ from scripted import PUBLIC, World, answer, failure, state
 
 from crawler.config import CrawlConfig
 from crawler.exchange import Addresses, Exchange, Failure, Wait
-from crawler.flow import Fate, fetch
+from crawler.fates import Fate
+from crawler.flow import fetch
 from crawler.records import FlowState
 
 URL = "http://example.com/"

@@ -8,7 +8,7 @@ from scripted import PUBLIC, World, answer, failure, state
 
 from crawler.config import CrawlConfig
 from crawler.exchange import Addresses, Exchange, Failure, Resolve
-from crawler.flow import Fate
+from crawler.fates import Fate
 from crawler.frontier import Frontier, Known
 from crawler.records import FlowState
 from crawler.throttle import Throttle

@@ -10,7 +10,7 @@ from test_frontier import flying, make
 
 from crawler.config import CrawlConfig
 from crawler.exchange import Addresses, Exchange
-from crawler.flow import Fate
+from crawler.fates import Fate
 from crawler.frontier import Frontier
 from crawler.records import FlowState
 from crawler.throttle import Throttle

@@ -18,7 +18,8 @@ FLOORS = [
     {
         "urls", "dedupe", "chunks", "politeness", "addresses", "flow", "body", "codings", "charset", "cookies", "jar",
         "answers", "exchange", "frontier", "intake", "warc", "encoders", "quarantine", "throttle", "pushback",
-        "outages", "machines", "robots", "history", "permits", "turns", "admission", "reach", "surt", "census",
+        "outages", "machines", "robots", "history", "permits", "turns", "admission", "reach",
+        "fates", "retries", "redirects", "surt", "census",
         "survivors", "changes",
     },
     {"sources", "engines", "resolver", "nameservers", "wire", "store", "feed", "ordering", "page", "stats", "shortage",

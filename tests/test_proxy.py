@@ -30,7 +30,7 @@ import crawler
 from crawler.config import CrawlConfig
 from crawler.errors import ConfigError
 from crawler.exchange import Action, Addresses, Event, Exchange, Failure, Reply, Resolve
-from crawler.flow import Fate
+from crawler.fates import Fate
 from crawler.proxy import Proxy, parse_proxy
 from crawler.results import open_crawl
 

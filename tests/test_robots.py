@@ -22,7 +22,7 @@ from scripted import PUBLIC, World, answer, failure, state
 import crawler
 from crawler.config import CrawlConfig
 from crawler.exchange import Addresses, Exchange, Failure, Resolve
-from crawler.flow import Fate
+from crawler.fates import Fate
 from crawler.frontier import Frontier
 from crawler.permits import FAILED_S, KNOWN_S, Permits
 from crawler.politeness import Politeness

@@ -7,8 +7,8 @@ import os
 from scripted import World, answer, failure, state
 
 from crawler.config import CrawlConfig
+from crawler.fates import Fate
 from crawler.flights import Flights, make_record, read_record
-from crawler.flow import Fate
 from crawler.frontier import Frontier
 from crawler.records import Chunk, FlowState, Result, Row
 from crawler.session import HELD_MOST, Session

@@ -23,9 +23,9 @@ from crawler.cookies import collect, cookie_header, joined
 from crawler.engines import heads, pinned
 from crawler.errors import InputError, WorkerError
 from crawler.escape import printable
-from crawler.flow import retry_after
 from crawler.headers import TOKEN, media_type, members
 from crawler.records import Chunk, Entry, Headers
+from crawler.retries import retry_after
 from crawler.robots import CRAWL_DELAY_MOST_S, parse, product_token
 from crawler.sources.cutter import Layout
 from crawler.sources.formats import make_parser
