@@ -399,6 +399,15 @@ class TestRequests:
 
         assert (result, hits) == (outcome(exchange, event), origin.hits(path))
 
+    def test_a_crowd_of_stale_connections(self, bench: Bench, origin: Origin) -> None:
+        """However many are kept that would break under it, a request is sent twice at most."""
+        path = f"/flaky-reset/{uuid.uuid4()}/100"
+        bench.do_all([ask(origin.url(f"/slow-head?s=0.05&{n}")) for n in range(8)])
+        event = bench.do(ask(origin.url(path)))
+
+        assert isinstance(event, Failure)
+        assert ("reset", 2) == (event.error_class, origin.hits(path))
+
 
 class TestConnections:
     @pytest.mark.parametrize(

@@ -67,11 +67,14 @@ class Transfer:
         "_before_s",
         "_connect_ms",
         "_fault",
+        "_fresh",
         "_headed",
         "_headers",
+        "_held",
         "_lines",
         "_pinned",
         "_raised",
+        "_sent",
         "_special",
         "_stopped",
         "_time_ms",
@@ -103,7 +106,7 @@ class Transfer:
         self._address, self._before_s = 0, 0.0
         self._fault = None
         self._raised = None
-        self._headed = self._stopped = False
+        self._headed = self._stopped = self._sent = self._held = self._fresh = False
         self._lines.clear()
         self.curl.setopt(pycurl.URL, exchange.url)
         if exchange.method != "GET" or exchange.content or exchange.proxy is not None:
@@ -114,17 +117,23 @@ class Transfer:
         self._aim()
 
     def goes_on(self, code: int, message: str, now: float) -> bool:
-        """Whether the exchange has another address to try after this attempt; then it is ready for that."""
+        """Whether there is another address to try after this attempt, or a fresh connection; then it is ready for that."""
         exchange = self.exchange
-        last = self._address + 1 == len(exchange.addresses)
-        if last or not Breakage.of(self.curl, exchange, code, message).may_pass_elsewhere:
+        if code == pycurl.E_ABORTED_BY_CALLBACK and self._held and not self._fresh:
+            self._fresh = self._special = True
+            self.curl.setopt(pycurl.FRESH_CONNECT, 1)
+        elif self._address + 1 < len(exchange.addresses) and self._may_pass_elsewhere(code, message, now):
+            self._address += 1
+        else:
             return False
-        if now - self.started >= min(exchange.time_s, exchange.connect_s):
-            return False
-        self._address += 1
         self._before_s = now - self.started
         self._aim()
         return True
+
+    def _may_pass_elsewhere(self, code: int, message: str, now: float) -> bool:
+        exchange = self.exchange
+        in_time = now - self.started < min(exchange.time_s, exchange.connect_s)
+        return in_time and Breakage.of(self.curl, exchange, code, message).may_pass_elsewhere
 
     def overdue(self, now: float) -> bool:
         """Whether the body stalls, or over HTTP/2 its time is up: then the exchange is to be broken off.
@@ -170,6 +179,18 @@ class Transfer:
             self._prepare()
 
     # What libcurl calls.
+
+    def _before_request(self, *_ends: object) -> int:
+        """Let the request go; but not again by libcurl's own doing.
+
+        Where a kept connection breaks, libcurl sends the request on the next kept one, five times more. A server that
+        breaks each of them would be asked six times in one try; so it goes once more, on a fresh one (RFC 9112 §9.3.1).
+        """
+        if self._sent and not self._fresh:
+            self._held = True
+            return int(pycurl.PREREQFUNC_ABORT)
+        self._sent = True
+        return int(pycurl.PREREQFUNC_OK)
 
     def _take(self, data: bytes) -> int | None:
         """Push the next piece of the body; nothing may be raised into libcurl."""
@@ -237,6 +258,7 @@ class Transfer:
         setopt(pycurl.HEADERFUNCTION, self._lines.append)
         setopt(pycurl.WRITEFUNCTION, self._take)
         setopt(pycurl.SOCKOPTFUNCTION, base.opened)
+        setopt(pycurl.PREREQFUNCTION, self._before_request)
         file, folder = base.roots
         if file is not None:
             setopt(pycurl.CAINFO, file)  # as a file: libcurl keeps what it has read of it
