@@ -552,7 +552,7 @@ class TestProcesses:
         write_list(tmp_path, origin.url("/page/1"))
         code = (
             "import sys; from crawler.cli.main import main; main(['urls.txt', '--allow-private']); "
-            "print({'gevent', 'aiohttp', 'pycurl', 'requests', 'uvloop', 'rich'} & set(sys.modules))"
+            "print({'gevent', 'aiohttp', 'pycurl', 'requests', 'uvloop', 'rich', 'pyarrow'} & set(sys.modules))"
         )
         ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
 

@@ -133,7 +133,11 @@ def test_columns() -> None:
 @pytest.mark.parametrize(
     ("data", "layout", "words"),
     [
-        (b"id,link\n", Layout(), "list has no column 'url' in line 1; it has id, link: name one of them with --column"),
+        (
+            b"id,link\n",
+            Layout(),
+            "list has no column 'url' in line 1; it has id, link: name one of them with --column or --carry, or count",
+        ),
         (b"URL,Url\n", Layout(), "no column 'url'"),
         (b"url\n", Layout(carry=("x\x1b",)), r"no column 'x\\x1b' in line 1; it has url"),
         (b"\n\xff\x1b[31m\n", Layout(), r"in line 2; it has \\xff\\x1b\[31m"),

@@ -107,7 +107,7 @@ class Table(Cutter):
             shown = printable(", ".join(map(_text, header)), _SHOWN)
             raise InputError(
                 f"{self._name} has no column {name!r} in line {line}; it has {shown}: name one of them with --column "
-                "or --carry."
+                "or --carry, or count from 1 where there is no header."
             )
         return found
 
