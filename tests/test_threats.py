@@ -8,12 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import threats
 import vectors
+from command import crawl, until, workers, write_list
 from command import running as running_command
-from command import until, workers, write_list
 from fuzz import Target, fuzz
 from fuzz.targets import TARGETS
 from hostile import DOOR, INSIDE
@@ -23,6 +24,7 @@ from threats import CASES, ENGINES, World
 import crawler
 from crawler.cookies import collect
 
+LOCAL: dict[str, Any] = {"allow_private": True, "retries": 0}
 SECRETS = {"Authorization": "Basic c2VjcmV0LW9uZQ==", "Cookie": "own=secret-two", "X-Key": "secret-three"}
 
 
@@ -105,6 +107,40 @@ def test_nothing_comes_from_the_environment(
     assert ["/echo"] * 2 == [json.loads(page.body)["target"] for page in pages]
     assert not [page for page in pages if "authorization" in page.text.lower()]
     assert before == world.hostile.connections[INSIDE]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_only_openssl_says_whom_to_trust(engine: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables of requests and curl make no certificate good; the machine's own of OpenSSL do, under every engine."""
+
+    def ended() -> str | None:
+        (page,) = crawler.fetch([world.origin.tls_url("/echo")], procs=1, engine=engine, robots=False, **LOCAL)
+        return page.error_class
+
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.setenv(name, str(world.origin.certificate))
+    by_libraries = ended()
+    monkeypatch.setenv("SSL_CERT_FILE", str(world.origin.certificate))
+
+    assert ("tls", None) == (by_libraries, ended())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_a_crawl_was_told_is_kept(engine: str, world: World, tmp_path: Path) -> None:
+    """`meta` says that certificates were not checked, a record has each X-Robots-Tag, a server hears whom to write to."""
+    urls = write_list(tmp_path, world.hostile.url("/noindex"), world.hostile.url("/echo"))
+    name = "mycrawler/1 (+https://example.com/crawler; me@example.com)"
+    flags = ("--allow-net", f"{DOOR}/32", "--no-robots", "--insecure", "--user-agent", name, "--engine", engine)
+    ran = crawl(urls, "--out", "out", *flags, "--procs", "1", "--quiet", cwd=tmp_path)
+
+    assert (0, "") == (ran.returncode, ran.stderr)
+    with crawler.open(tmp_path / "out") as results:
+        kept, echoed = results.get(world.hostile.url("/noindex")), results.get(world.hostile.url("/echo"))
+        ((identity,),) = results.query("SELECT value FROM meta WHERE key = 'identity'")
+    tags = ["noindex", "otherbot: none, unavailable_after: now"]
+    assert tags == [value for name, value in kept.headers if name == "X-Robots-Tag"]
+    assert name == json.loads(echoed.body)["headers"]["user-agent"]
+    assert True is json.loads(identity)["insecure"]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
