@@ -127,7 +127,7 @@ def test_only_openssl_says_whom_to_trust(engine: str, world: World, monkeypatch:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_a_crawl_was_told_is_kept(engine: str, world: World, tmp_path: Path) -> None:
-    """`meta` says that certificates were not checked, a record has each X-Robots-Tag, a server hears whom to write to."""
+    """`meta` says that certificates were not checked, a record has each X-Robots-Tag, a server hears who we are."""
     urls = write_list(tmp_path, world.hostile.url("/noindex"), world.hostile.url("/echo"))
     name = "mycrawler/1 (+https://example.com/crawler; me@example.com)"
     flags = ("--allow-net", f"{DOOR}/32", "--no-robots", "--insecure", "--user-agent", name, "--engine", engine)
