@@ -166,12 +166,11 @@ async def _serve(server: NameServer, udp: socket.socket, tcp: socket.socket) -> 
     datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(server), sock=udp)
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 (length,) = struct.unpack("!H", await reader.readexactly(2))
                 for wire in server.answer(await reader.readexactly(length), "tcp"):
                     writer.write(struct.pack("!H", len(wire)) + wire)
-        writer.close()
 
     streams = await asyncio.start_server(converse, sock=tcp)
 

@@ -57,8 +57,8 @@ from crawler.shortage import MEMORY, lacks_descriptors, plain, shortage
 NAME = "asyncio"
 DRIVER = "tasks"
 
-_ROOM_BYTES = 64 * 1024  # what is read from a connection at a time
-_READ_BYTES = 32 * 1024  # aiohttp stops reading at twice as much: what a connection holds beside the budget
+_ROOM_BYTES = 32 * 1024  # what is read from a connection at a time
+_READ_BYTES = 16 * 1024  # aiohttp stops reading at twice as much: what a connection holds beside the budget
 _CLOSING_TURNS = 4  # of the loop, in which a connection that was aborted is closed; uvloop takes two
 _OURS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _CUTS = (ContentLengthError, TransferEncodingError)
