@@ -28,6 +28,8 @@ waits unless the path says so.
 | `/odd-reason` `/no-reason` | a reason phrase that is not ASCII; none |
 | `/flaky/KEY/N` `/flaky-reset/KEY/N` | N times 503, reset; then 200 |
 | `/retry-after/KEY` `/retry-after-date/KEY?s=` | 429 with `Retry-After: 0`, the date in s seconds, once; then 200 |
+| `/edition/KEY?etag=&since=` | an edition with these validators, N for its number; 304 where one comes back; 0 is 404 |
+| `/_edition/KEY?is=` | sets its number (1) |
 | `/echo` | JSON: method, target, headers, body, number of the connection, address it came in on |
 | `/head-only` | Content-Length 1000 to HEAD, 405 to all else |
 | `/204` `/304` | no body by definition |
@@ -113,6 +115,7 @@ class Site:
     hits: Counter[str] = dataclasses.field(default_factory=Counter)
     seen: Counter[str] = dataclasses.field(default_factory=Counter)
     robots: dict[str, str] = dataclasses.field(default_factory=dict)
+    editions: defaultdict[str, int] = dataclasses.field(default_factory=lambda: defaultdict(lambda: 1))
     log: defaultdict[str, list[tuple[float, str]]] = dataclasses.field(default_factory=lambda: defaultdict(list))
     gates: defaultdict[str, asyncio.Event] = dataclasses.field(default_factory=lambda: defaultdict(asyncio.Event))
     requests: int = 0
@@ -222,6 +225,25 @@ async def _robots(call: Call) -> None:
 
 async def _set_robots(call: Call) -> None:
     call.site.robots[call.words[1]] = call.query("as", "/nowhere")
+    await call.send(message(200))
+
+
+async def _edition(call: Call) -> None:
+    number = call.site.editions[call.words[1]]
+    etag, since = call.query("etag", "").replace("N", str(number)), call.query("since", "")
+    given = [(name, value) for name, value in (("ETag", etag), ("Last-Modified", since)) if value]
+    asked = call.header("if-none-match"), call.header("if-modified-since")
+    if number == 0:
+        await call.send(message(404, b"gone"))
+    elif (etag and asked[0] == etag) or (since and asked[1] == since and not asked[0]):
+        await call.send("\r\n".join(["HTTP/1.1 304 Not Modified", *(f"{n}: {v}" for n, v in given), "", ""]).encode())
+    else:
+        body = f"{call.words[1]}, edition {number}".encode()
+        await call.send(message(200, body, ("Content-Type", "text/plain; charset=utf-8"), *given))
+
+
+async def _set_edition(call: Call) -> None:
+    call.site.editions[call.words[1]] = int(call.query("is", "1"))
     await call.send(message(200))
 
 
@@ -374,7 +396,7 @@ _OK = b"HTTP/1.1 200 OK\r\n"
 _GZIP = gzipped(page(1))
 _BODILESS = {n: f"HTTP/1.1 {n} Nothing\r\n\r\n".encode() for n in (204, 304)}
 _HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </s.css>; rel=preload\r\n\r\n"
-_UNSEEN = frozenset({"_hits", "_stats", "_log", "_robots", "release"})
+_UNSEEN = frozenset({"_hits", "_stats", "_log", "_robots", "_edition", "release"})
 
 ROUTES: dict[str, Handler] = {
     "status": _status,
@@ -382,6 +404,7 @@ ROUTES: dict[str, Handler] = {
     "page": _page,
     "text": _text,
     "robots.txt": _robots,
+    "edition": _edition,
     "redirect": _redirect,
     "redirect-to": _redirect_to,
     "loop": replay(message(302, b"", ("Location", "/loop"))),
@@ -433,6 +456,7 @@ ROUTES: dict[str, Handler] = {
     "extra-bytes": replay(_OK + b"Content-Length: 2\r\n\r\nok and more than that", close=True),
     "204-with-body": replay(b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok", close=True),
     "_robots": _set_robots,
+    "_edition": _set_edition,
     "_log": _log,
     "_hits": _hits,
     "_stats": _stats,

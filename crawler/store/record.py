@@ -55,8 +55,8 @@ def read_answer(folder: Path, row: Row, max_body: int) -> tuple[Headers, bytes]:
             found = _read(place, row.seq)
         except NotRecordedError as error:
             raise NotRecordedError(
-                f"The page of seq {row.seq} has not changed since the crawl in {place.folder.parent}, "
-                f"and only that has its body: {error}"
+                f"The page of seq {row.seq} has not changed since the crawl in {place.folder.parent}, which alone has "
+                f"its body: {error}"
             ) from error
     body = _decoded(found, max_body)
     if found is first:
