@@ -53,9 +53,7 @@ def test_what_holds_a_lock_does_not_travel() -> None:
         named(lambda page: lock and page)
 
 
-@pytest.mark.parametrize(
-    "text", ["links", "crawler.parse", ":links", "crawler.parse:", "a b:c", "crawler:links()"]
-)
+@pytest.mark.parametrize("text", ["links", "crawler.parse", ":links", "crawler.parse:", "a b:c", "crawler:links()"])
 def test_a_name_has_two_parts(text: str) -> None:
     """module:function, and nothing else."""
     with pytest.raises(ConfigError, match="module:function"):

@@ -13,7 +13,7 @@ from crawler.frontier import Frontier
 from crawler.records import Chunk, FlowState, Result, Row
 from crawler.session import HELD_MOST, Session
 from crawler.throttle import Throttle
-from crawler.wire import Frame, FrameReader, Kind, frame, read_result, read_state, read_status
+from crawler.wire import Frame, FrameReader, Kind, frame, read_parsed, read_result, read_state, read_status
 
 
 def encode(fate: Fate) -> Result:
@@ -204,3 +204,79 @@ def test_a_session_without_a_parent_does_nothing_more() -> None:
     session.abort()
 
     assert (None, True) == (session.next(world.now), session.finished)
+
+
+def parsing(world: World, *, conc: int = 4, flights: Flights | None = None) -> Session:
+    """A session that parses: the result is the length of the body."""
+    frontier = Frontier(world.rules(CrawlConfig(robots=False, per_host=0)), lambda host: None, Throttle(conc))
+    return Session(frontier, encode, conc, 100, flights=flights, function=lambda page: len(page.body))
+
+
+def test_a_page_goes_before_it_is_parsed() -> None:
+    """Then what came of the parse; only one page is parsed at a time, and the others wait."""
+    world = World({f"http://a/{n}": [answer(200, payload=b"x" * n)] for n in range(3)})
+    session = parsing(world)
+    session.receive(chunk(*(state(f"http://a/{n}", n) for n in range(1, 3))))
+    session.receive(END)
+    work(session, world)
+    heard: list[Frame] = []
+    while not session.finished:
+        heard += said(session)
+        todo = session.take_parsing()
+        if todo is not None:
+            assert session.take_parsing() is None
+            assert not session.unsaid
+            session.parsed(todo())
+    heard = [frame for frame in heard if frame.kind in (Kind.PAGE, Kind.PARSED, Kind.RESULT)]
+
+    assert [Kind.PAGE, Kind.PARSED] * 2 == [frame.kind for frame in heard]
+    assert ["1", "2"] == [read_parsed(frame).result for frame in heard[1::2]]
+    assert [read_result(frame).row.seq for frame in heard[::2]] == [read_parsed(frame).seq for frame in heard[1::2]]
+
+
+def test_what_is_no_page_does_not_wait_for_the_parser() -> None:
+    """A 404 goes as ever, until a page stands before it."""
+    world = World({"http://a/1": [answer(200)], "http://a/2": [answer(404)]})
+    session = parsing(world)
+    session.receive(chunk(state("http://a/1", 1), state("http://a/2", 2)))
+    work(session, world)
+    kinds = [frame.kind for frame in said(session) if frame.kind is not Kind.CREDIT]
+
+    assert [Kind.PAGE, Kind.RESULT] == kinds
+
+
+def test_no_more_is_fetched_than_can_be_parsed() -> None:
+    """While as many pages wait for the parser as may be in flight, no exchange begins, and no timer fires for one."""
+    world = World({f"http://a/{n}": [answer(200)] for n in range(100)})
+    session = parsing(world, conc=4)
+    session.receive(chunk(*(state(f"http://a/{n}", n) for n in range(1, 100))))
+    said(session)
+    while (turn := session.next(world.now)) is not None:
+        session.done(turn, world.do(turn.action), world.now)
+        said(session)
+
+    assert 1 + 4 == len(world.exchanges)
+    assert session.wake_at() is None
+    todo = session.take_parsing()
+    assert todo is not None
+    session.parsed(todo())
+    said(session)
+    assert session.next(world.now) is not None
+
+
+def test_a_flight_ends_when_its_page_is_parsed() -> None:
+    """What the function does to the worker until then is the page's doing."""
+    record = make_record(8)
+    world = World({"http://a/1": [answer(200)]})
+    session = parsing(world, flights=Flights(record))
+    session.receive(chunk(state("http://a/1", 7)))
+    work(session, world)
+    said(session)
+    during = read_record(record)
+    todo = session.take_parsing()
+    assert todo is not None
+    session.parsed(todo())
+    said(session)
+
+    assert ({7}, set()) == (during, read_record(record))
+    os.close(record)
