@@ -129,6 +129,7 @@ def run_retry(out: Path, config: CrawlConfig, selection: Selection, *, watch: Wa
     """
     started = time.monotonic()
     config = _as_begun(out, config)
+    _check(config, out)
     with contextlib.closing(DiskStore(out, identity=config.identity(), warcinfo=_warcinfo(config))) as store:
         lists = _lists_of(store, config)
         length = store.retry(selection)

@@ -83,6 +83,22 @@ def test_what_became_of_each_page(origin: Origin, tmp_path: Path, key: str, engi
         assert "text/plain; charset=utf-8" == dict(pages[name].headers)["Content-Type"]
 
 
+def test_the_report_counts_what_changed(
+    origin: Origin, tmp_path: Path, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An unchanged page is ok, one that says so unasked is not; a section has how many there are of each kind."""
+    urls = [origin.url(f"/edition/{key}?etag=%22N%22"), origin.url("/status/304")]
+    crawl(tmp_path / "1", urls[:1])
+    crawl(tmp_path / "2", urls, previous=str(tmp_path / "1"))
+    with crawler.open(tmp_path / "2") as results:
+        stats = results.stats()
+
+    assert ({"same": 1}, {304: 2}, 1) == (stats.changes, stats.statuses, stats.ok)
+    assert (1, 1) == (stats.hosts[0].ok, len(stats.hosts))
+    assert 0 == main(["report", str(tmp_path / "2")])
+    assert "Since the previous crawl\n             1  same\n" in capsys.readouterr().out
+
+
 def test_a_revisit_is_recorded_as_the_standard_has_it(origin: Origin, tmp_path: Path, key: str) -> None:
     """WARC 1.1 §6.7: both profiles, what they refer to, the payload's digest; and no payload is said twice."""
     asked, plain = origin.url(f"/edition/{key}?etag=%22N%22"), origin.url(f"/edition/{key}")

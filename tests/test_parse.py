@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from origin import page as page_bytes
 
 import crawler
+from crawler.cli.main import main
 from crawler.page import Page
 from crawler.parse import links, text, title
 from crawler.parsing import RESULT_BYTES, parse
@@ -128,6 +129,19 @@ def test_a_crawl_records_what_was_parsed(origin: Origin, tmp_path: Path) -> None
         crawler.crawl(urls, out, parse="crawler.parse:links", **SETTINGS)
     with pytest.raises(crawler.FolderError, match="by value"):
         crawler.crawl(urls, out, parse=lambda page: 1, **SETTINGS)
+
+
+def test_the_report_counts_what_could_not_be_parsed(
+    origin: Origin, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the stats and in a line of the report; a crawl that parses nothing has no such line."""
+    crawler.crawl(
+        [origin.url("/page/1"), origin.url("/page/2")], tmp_path / "out", parse=lambda page: page.no, **SETTINGS
+    )
+    with crawler.open(tmp_path / "out") as results:
+        assert 2 == results.stats().parse_errors
+    main(["report", str(tmp_path / "out")])
+    assert "2 pages could not be parsed" in capsys.readouterr().out
 
 
 def test_a_pool_parses_too(origin: Origin) -> None:

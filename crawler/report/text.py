@@ -20,7 +20,9 @@ def summary(folder: Path, stats: Stats) -> Iterator[str]:
     parts = (f"{count} {outcome}" for outcome, count in stats.outcomes.items())
     yield f"{' + '.join(parts)} = {stats.entries} entries"
     rate = "" if stats.success_rate is None else f", {stats.success_rate:.1%} of the entries"
-    yield f"{stats.ok:,} pages are ok (fetched with a 2xx status){rate}"
+    yield f"{stats.ok:,} pages are ok (fetched with a 2xx status{', or unchanged' if stats.changes else ''}){rate}"
+    if stats.parse_errors:
+        yield f"{stats.parse_errors:,} pages could not be parsed; parse_error says why"
     yield f"{size(stats.bytes_wire)} came over the wire, {size(stats.bytes_body)} of bodies"
     if stats.mean_total_ms is not None:
         yield f"{stats.mean_total_ms:,.0f} ms a page on average"
@@ -29,6 +31,7 @@ def summary(folder: Path, stats: Stats) -> Iterator[str]:
     yield from _limits(stats)
     yield from _counts("Status", stats.statuses)
     yield from _counts("Errors", stats.error_classes)
+    yield from _counts("Since the previous crawl", stats.changes)
     yield from _counts("Content types", stats.content_types)
     yield from _phases(stats)
     yield from _hosts("Slowest hosts, mean of a page", stats.slowest_hosts, _mean)

@@ -14,6 +14,7 @@ import msgspec
 from crawler.history import History
 from crawler.records import Outcome
 from crawler.stats.bodies import Repeats, read_repeats
+from crawler.stats.changes import read_changes
 from crawler.stats.cube import read_cube
 from crawler.stats.hosts import HostNumbers, read_hosts
 from crawler.stats.phases import Phase, read_sample
@@ -27,8 +28,9 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """What a crawl has recorded so far.
 
     `outcomes` has all five keys and sums up to `entries`; `error_classes`, `statuses` and `content_types` hold what
-    occurred, most frequent first (of types the foremost; the rest is `other`). `ok` counts pages fetched with a 2xx
-    status, `success_rate` is `ok / entries` (None while there are none). Sizes are bytes, `mean_total_ms`
+    occurred, most frequent first (of types the foremost; the rest is `other`). `changes` counts pages by `changed`,
+    where there is a previous crawl, `parse_errors` those that could not be parsed. `ok` counts pages fetched with a 2xx
+    status, or unchanged, `success_rate` is `ok / entries` (None while there are none). Sizes are bytes, `mean_total_ms`
     milliseconds over the rows that know it, times UTC in ISO 8601. `hosts` are the ten with the most rows,
     `heaviest_hosts` those with the most bytes, `slowest_hosts` those with the longest mean. `phases` says where an
     exchange's time went. `history` is how hard the runs worked, and what limited them. `finished` says whether every
@@ -40,6 +42,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     error_classes: dict[str, int]
     statuses: dict[int, int]
     content_types: dict[str, int]
+    changes: dict[str, int]
+    parse_errors: int
     ok: int
     success_rate: float | None
     bytes_wire: int
@@ -66,6 +70,7 @@ def read_stats(connection: sqlite3.Connection) -> Stats:
         cube = read_cube(connection, sample.times)
         hosts = read_hosts(connection)
         repeats = read_repeats(connection)
+        changes = read_changes(connection)
         meta = read_meta(connection)
     finally:
         connection.execute("ROLLBACK")
@@ -76,6 +81,8 @@ def read_stats(connection: sqlite3.Connection) -> Stats:
         error_classes=dict(cube.error_classes.most_common()),
         statuses=dict(cube.statuses.most_common()),
         content_types=cube.foremost_types(),
+        changes=changes.since,
+        parse_errors=changes.parse_errors,
         ok=cube.ok,
         success_rate=cube.ok / entries if entries else None,
         bytes_wire=int(cube.bytes_wire),
