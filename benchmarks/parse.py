@@ -64,6 +64,7 @@ def _show(procs: int, function: str | None, figures: dict[str, Any]) -> None:
         {
             "pages a second": f"{figures['pages_per_s']:,.0f}",
             "CPU a page": f"{figures['cpu_us_per_page']:,.0f} µs",
+            "cores that it got": f"{figures['cpu_s'] / figures['wall_s']:.2f}",
             "peak memory": f"{figures['peak_mb']:,.0f} MB",
             "99 of 100 pages took less than": f"{figures['total_ms_99']:,.1f} ms",
         },

@@ -225,6 +225,14 @@ def test_memory_runs(engine: str) -> None:
     assert all(line["figures"][name] > 0 for name in ("pages_per_s", "cpu_us_per_page", "peak_mb", "memory_mb_at_100"))
 
 
+def test_parse_runs() -> None:
+    """The benchmark of parsing has a result for every page, with one worker and with two."""
+    status, table, line = run("parse", "--urls", "20", "--conc", "4")
+    assert 0 == status
+    assert 4 == table.count("CPU a page")
+    assert (20, 0, 2) == (line["figures"]["fetched"], line["figures"]["without_result"], line["settings"]["procs"])
+
+
 def test_pages_run(folder: Path) -> None:
     """The pages benchmark finds every stored payload equal to its file, and every reader content."""
     status, table, line = run("pages", str(folder), "--repeat", "5", "--conc", "4")
