@@ -18,14 +18,19 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from crawler.cli.completion import commands_of
+from crawler.cli.main import make_parser
+
 ROOT = Path(__file__).parents[1]
 TUTORIALS = sorted(path.relative_to(ROOT) for path in ROOT.glob("docs/tutorials/*.md"))
 _EXAMPLE = re.compile(r"https?://([\w.-]*\bexample\.(?:com|org|net))(?![\w.-])")
 
+_OTHERS = sorted(commands_of(make_parser()).keys() - {"run"})
+
 # As the command, but that these sites are on this machine, where `crawl` would otherwise not go.
 _CRAWL = """#!/bin/sh
 case "$1" in
-plan | demo | report | query | get | export | retry | diff | completion) exec {python} -m crawler "$@" ;;
+{others}) exec {python} -m crawler "$@" ;;
 *) exec {python} -m crawler "$@" --allow-private ;;
 esac
 """
@@ -42,10 +47,7 @@ class _Site(BaseHTTPRequestHandler):
         elif "/v1/" in self.path:
             self._answer(200, b'{"stock": 7}', "Content-Type", "application/json")
         else:
-            text = (
-                f"<title>{self.path}</title><article><p>{'This is the page of ' + self.path + '. ' * 20}</p></article>"
-            )
-            self._answer(200, text.encode(), "Content-Type", "text/html; charset=utf-8")
+            self._answer(200, _page(self.path).encode(), "Content-Type", "text/html; charset=utf-8")
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -86,7 +88,10 @@ def place(tmp_path: Path) -> Path:
     programs = tmp_path / "bin"
     programs.mkdir()
     python = shlex.quote(sys.executable)
-    for name, text in (("crawl", _CRAWL.format(python=python)), ("python", f'#!/bin/sh\nexec {python} "$@"\n')):
+    for name, text in (
+        ("crawl", _CRAWL.format(python=python, others=" | ".join(_OTHERS))),
+        ("python", f'#!/bin/sh\nexec {python} "$@"\n'),
+    ):
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
     return tmp_path
@@ -150,7 +155,7 @@ def test_the_commands_of_a_document_run(document: str, place: Path, site: str) -
 
 def _kept_apart(block: str) -> str:
     """The block with each crawl begun anew, since several of a document go into one folder, and with a list to read."""
-    crawls = r"^(crawl (?!plan |demo|report |query |get |export |retry |completion )\S.*?)(?=\s+#|$)"
+    crawls = rf"^(crawl (?!(?:{'|'.join(_OTHERS)}) )\S.*?)(?=\s+#|$)"
     fresh = re.sub(crawls, r"\1 --restart", block, flags=re.MULTILINE)
     return re.sub(r"^crawl - ", "crawl - < shops.csv --column website ", fresh, flags=re.MULTILINE)
 
