@@ -71,6 +71,7 @@ def _write_page(folder: Path, stats: Stats, file: Path) -> None:
 def _print_in_colour(lines: Iterable[str]) -> None:
     from rich.console import Console  # a pipe does not pay for it
 
-    console = Console(highlight=True, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True)
     for line in lines:
-        console.print(line, markup=False, emoji=False)
+        advised = "yellow" if line.startswith("  →") else None
+        console.print(line, markup=False, emoji=False, style=advised if line.startswith(" ") else "bold")

@@ -17,8 +17,8 @@ def summary(folder: Path, stats: Stats) -> Iterator[str]:
     """The report's lines, safe to print."""
     state = "finished" if stats.finished else "not finished; the command that began it goes on"
     yield f"{printable(str(folder))}: {state}"
-    parts = (f"{count} {outcome}" for outcome, count in stats.outcomes.items())
-    yield f"{' + '.join(parts)} = {stats.entries} entries"
+    parts = (f"{count:,} {outcome}" for outcome, count in stats.outcomes.items())
+    yield f"{' + '.join(parts)} = {stats.entries:,} entries"
     rate = "" if stats.success_rate is None else f", {stats.success_rate:.1%} of the entries"
     yield f"{stats.ok:,} pages are ok (fetched with a 2xx status{', or unchanged' if stats.changes else ''}){rate}"
     if stats.parse_errors:
@@ -58,7 +58,7 @@ def _counts(title: str, counts: Mapping[str, int] | Mapping[int, int]) -> Iterat
 def _phases(stats: Stats) -> Iterator[str]:
     lines = (
         (milliseconds(phase.median), f"{name.replace('_', ' ')} (mean {milliseconds(phase.mean)}, "
-                                     f"99 % below {milliseconds(phase.p99)}, {phase.count:,} exchanges)")
+                                     f"99 % below {milliseconds(phase.p99)}, of {phase.count:,})")
         for name, phase in stats.phases.items()
     )  # fmt: skip
     yield from _section("Time by phase, median", lines)
