@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from crawler.units import counted
+
 Kind = Literal[
     "starting", "machine", "disk", "parent", "cpu", "places", "dns", "list", "order", "politeness", "push-back",
     "unreachable", "address", "end", "nothing", "stopping",
@@ -67,7 +69,7 @@ def bottleneck(now: Pressure) -> Limit:
         (
             now.worker_cpu > _BUSY,
             "cpu",
-            f"CPU: {_count(now.workers, 'worker')} at {now.worker_cpu:.0%}; more cores would help",
+            f"CPU: {counted(now.workers, 'worker')} at {now.worker_cpu:.0%}; more cores would help",
         ),
         (full, "places", f"network: all {now.places:,} places are in flight; a higher --conc may help"),
         (now.looking_up > now.in_flight, "dns", _dns(now)),
@@ -81,7 +83,7 @@ def bottleneck(now: Pressure) -> Limit:
         (
             not now.unread and now.open <= now.places,
             "end",
-            f"the end of the list: {_count(now.open, 'entry')} still open",
+            f"the end of the list: {counted(now.open, 'entry')} still open",
         ),
     )
     found = (Limit(kind, text) for holds, kind, text in answers if holds)
@@ -89,14 +91,9 @@ def bottleneck(now: Pressure) -> Limit:
 
 
 def _dns(now: Pressure) -> str:
-    return f"DNS: {_count(now.looking_up, 'host')} being looked up; a faster --resolver would help"
+    return f"DNS: {counted(now.looking_up, 'host')} being looked up; a faster --resolver would help"
 
 
 def _politeness(now: Pressure, why: str) -> str:
-    hosts = f"{_count(now.hosts, 'host')}" if now.hosts else "their hosts"
+    hosts = f"{counted(now.hosts, 'host')}" if now.hosts else "their hosts"
     return f"politeness: {now.parked:,} entries wait for {hosts} {why}"
-
-
-def _count(number: int, noun: str) -> str:
-    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
-    return f"{number:,} {noun if number == 1 else plural}"

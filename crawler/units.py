@@ -26,6 +26,12 @@ def milliseconds(value: float) -> str:
     return f"{value:,.0f} ms" if value >= 9.95 else f"{value:.1f} ms"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the singular where it is one: `1 host`, `2,000 entries`."""
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
 def share(part: float, whole: float) -> str:
     """A part of a whole in percent: never rounded to nothing, nor to all of it."""
     if not whole:

@@ -12,7 +12,7 @@ from crawler.report import charts, tables
 from crawler.report.advice import COLOURS, NAMES, advice, held, verdict
 from crawler.report.markup import Child, Markup, element
 from crawler.stats import Phase, Stats, Timeline
-from crawler.units import clock, milliseconds, share, size
+from crawler.units import clock, counted, milliseconds, share, size
 from crawler.version import __version__
 
 _PHASES = {
@@ -76,7 +76,7 @@ def _tiles(stats: Stats) -> list[tuple[str, str, str]]:
     rate = "-" if stats.success_rate is None else share(stats.ok, stats.entries)
     mean = "-" if stats.mean_total_ms is None else milliseconds(stats.mean_total_ms)
     return [
-        ("entries", f"{stats.entries:,}", f"of {stats.host_count:,} hosts"),
+        ("entries", f"{stats.entries:,}", f"of {counted(stats.host_count, 'host')}"),
         ("pages ok (2xx)", f"{stats.ok:,}", f"{rate} of the entries"),
         ("time of its runs", clock(seconds) if seconds else "-", pace),
         ("over the wire", size(stats.bytes_wire), f"{size(stats.bytes_body)} of bodies"),
@@ -89,6 +89,7 @@ def _sections(stats: Stats) -> Child:
     statuses = {str(status): count for status, count in stats.statuses.items()}
     outcomes = {str(name): count for name, count in stats.outcomes.items() if count}
     errors = stats.error_classes
+    several = stats.host_count > 1
     return [
         _limits(stats),
         timeline(stats.timeline) if stats.timeline is not None else None,
@@ -102,8 +103,8 @@ def _sections(stats: Stats) -> Child:
         ),
         _phases(stats.phases),
         tables.hosts("Slowest hosts", stats.slowest_hosts, "mean_total_ms"),
-        tables.hosts("Largest hosts, by entries", stats.hosts, "entries"),
-        tables.hosts("Largest hosts, by bytes", stats.heaviest_hosts, "bytes_wire"),
+        tables.hosts("Largest hosts, by entries", stats.hosts, "entries") if several else None,
+        tables.hosts("Largest hosts, by bytes", stats.heaviest_hosts, "bytes_wire") if several else None,
         _repeats(stats),
     ]
 
@@ -217,9 +218,9 @@ def _repeats(stats: Stats) -> Markup:
     rows = [[body.url, f"{body.pages:,}", size(body.bytes_body)] for body in repeats.bodies]
     return tables.section(
         "Duplicates",
-        element("p", f"{stats.outcomes['duplicate']:,} entries were the same request as an earlier one and were not "
-                f"fetched again. {repeats.pages:,} pages have the same body as another one "
-                f"({size(repeats.bytes_body)} more than once)."),
+        element("p", "Same request as an earlier entry, and so not fetched again: "
+                f"{counted(stats.outcomes['duplicate'], 'entry')}. Same body as an earlier page: "
+                f"{counted(repeats.pages, 'page')} ({size(repeats.bytes_body)})."),
         tables.table(heads, rows, "Duplicates") if rows else None,
     )  # fmt: skip
 

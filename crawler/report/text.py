@@ -8,7 +8,7 @@ from pathlib import Path
 from crawler.escape import printable
 from crawler.report.advice import NAMES, advice, held, verdict
 from crawler.stats import HostNumbers, Stats
-from crawler.units import clock, milliseconds, share, size
+from crawler.units import clock, counted, milliseconds, share, size
 
 _WIDTH = 60
 
@@ -75,7 +75,8 @@ def _mean(host: HostNumbers) -> str:
 def _repeats(stats: Stats) -> Iterator[str]:
     if stats.repeats.pages:
         yield ""
-        yield f"{stats.repeats.pages:,} pages have the same body as another one ({size(stats.repeats.bytes_body)})"
+        again = f"{counted(stats.repeats.pages, 'page')} ({size(stats.repeats.bytes_body)})"
+        yield f"Same body as an earlier page: {again}"
         yield from (_line(f"{body.pages:,}", body.url) for body in stats.repeats.bodies)
 
 
