@@ -351,7 +351,8 @@ class TestUnits:
     @pytest.mark.parametrize(
         ("shown", "expected"),
         [
-            (counted(1, "host"), "1 host"), (counted(2_000, "entry"), "2,000 entries"), (size(0), "0 B"), (size(999), "999 B"), (size(1000), "1.0 KB"), (size(5e15), "5,000.0 TB"),
+            (counted(1, "host"), "1 host"), (counted(2_000, "entry"), "2,000 entries"),
+            (size(0), "0 B"), (size(999), "999 B"), (size(1000), "1.0 KB"), (size(5e15), "5,000.0 TB"),
             (milliseconds(0.04), "0.0 ms"), (milliseconds(9.96), "10 ms"), (milliseconds(12_345), "12.3 s"),
             (share(1, 0), "-"), (share(0, 5), "0.0 %"), (share(1, 10**6), "< 0.1 %"),
             (share(9999, 10000), "99.9 %"), (share(5, 5), "100.0 %"),

@@ -117,7 +117,7 @@ class Transfer:
         self._aim()
 
     def goes_on(self, code: int, message: str, now: float) -> bool:
-        """Whether there is another address to try after this attempt, or a fresh connection; then it is ready for that."""
+        """Whether there is another address to try, or a fresh connection; then it is ready for that."""
         exchange = self.exchange
         if code == pycurl.E_ABORTED_BY_CALLBACK and self._held and not self._fresh:
             self._fresh = self._special = True
