@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks.contender import Contender
 from benchmarks.contenders import CONTENDERS, best_mode
 from benchmarks.outlook import outlooks
-from benchmarks.plan import Choice, chosen, named, quick, two_million, whole
+from benchmarks.plan import SECTIONS, Choice, chosen, named, quick, two_million, whole
 from benchmarks.report import RESULTS, show, write_page
 from benchmarks.runner import Part, run_part
 from benchmarks.summary import Line, summarize
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(arguments)
     try:
-        parts = [part for part in _parts(args) if part.cases]
+        parts = [part for part in _parts(args) if part.cases and args.section in (None, part.section)]
         absent = list(_missing(_contenders(args), _workloads(args)))
     except ValueError as error:
         parser.error(str(error))
@@ -142,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--full", type=float, nargs="?", const=0.5, metavar="HOURS", help="then 2,000,000 URLs in what takes less (0.5)"
     )
+    parser.add_argument("--section", choices=SECTIONS, help="a part of the whole picture")
     parser.add_argument("--workload", metavar="NAMES", help=f"of {', '.join(WORKLOADS)}; or all (default near)")
     for kind, siblings in CONTENDERS.items():
         names = ", ".join(contender.name for contender in siblings)

@@ -6,6 +6,8 @@ import collections
 from html.parser import HTMLParser
 from typing import Any
 
+import crawler
+
 
 class _Reader(HTMLParser):
     """Collects links and words."""
@@ -20,6 +22,11 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.words.update(data.lower().split())
+
+
+def of_page(page: crawler.Page) -> dict[str, Any]:
+    """The same of a page of the product's."""
+    return parse(page.body)
 
 
 def parse(body: bytes) -> dict[str, Any]:

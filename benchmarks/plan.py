@@ -14,6 +14,9 @@ from benchmarks.workloads import WORKLOADS, Workload
 Shaped = tuple[Contender, int | None, int | None]
 """A contender, its processes and what is in flight in each; None for the workload's."""
 
+SECTIONS = ("modes", "workloads", "patience", "concurrency", "memory", "killed")
+"""Of the whole picture."""
+
 _ROUNDS = 10
 _DOCUMENTS = (("serial", 1, 1), ("threads", 1, 10), ("processes", 10, 1), ("processes+threads", 10, 10))
 _MOST_THREADS, _MOST_GREENLETS = 1000, 4000

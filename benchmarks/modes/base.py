@@ -16,7 +16,7 @@ _CHUNKS = 4
 """A short list is dealt out so often to each process, or one of them would get all of it."""
 _PERCENTILE = "SELECT total_ms FROM pages WHERE total_ms IS NOT NULL ORDER BY total_ms LIMIT 1 OFFSET ?"
 _GOOD = "outcome = 'fetched' AND status BETWEEN 200 AND 299 AND truncated IS NULL"
-_COUNTS = f"SELECT count(*), count(*) FILTER (WHERE {_GOOD}), count(total_ms) FROM pages"
+_COUNTS = f"SELECT count(*), count(*) FILTER (WHERE {_GOOD}{{}}), count(total_ms) FROM pages"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,22 +42,17 @@ class Mode:
         return 1 if self.one_process else procs, 1 if self.one_in_flight else conc
 
     def command(self, task: Task) -> list[str]:
-        """The front door; pages that are parsed go through the library's until the command can do it."""
+        """The front door."""
         shape = ["--engine", self.engine, "--procs", str(task.procs), "--conc", str(task.conc)]
         shape += ["--chunk-size", str(max(1, min(_CHUNK, task.count // (task.procs * _CHUNKS))))]
-        if not task.workload.parses:
-            return [sys.executable, "-m", "crawler", *crawl(task), *shape]
-        if hasattr(CrawlConfig, "parse"):
-            return [sys.executable, "-m", "crawler", *crawl(task), *shape, "--parse", "benchmarks.parsing:parse"]
-        return [sys.executable, "-m", "benchmarks.modes.loop", str(task.urls), str(task.out / "pages.jsonl"), *shape]
+        parse = ["--parse", "benchmarks.parsing:of_page"] if task.workload.parses else []
+        return [sys.executable, "-m", "crawler", *crawl(task), *shape, *parse]
 
-    def outcome(self, task: Task, stdout: str) -> Outcome:
+    def outcome(self, task: Task, stdout: str) -> Outcome:  # noqa: ARG002 - the siblings' signature
         """From the rows: what is no good page and has a row is a known failure."""
-        if (task.out / "pages.jsonl").exists():  # the library's loop, which has no rows
-            good, failed = map(int, stdout.split())
-            return Outcome(good, failed)
+        good_too = " AND parsed IS NOT NULL" if task.workload.parses else ""
         with crawler.open(task.out) as results:
-            rows, good, timed = (int(str(n)) for n in next(iter(results.query(_COUNTS))))
+            rows, good, timed = (int(str(n)) for n in next(iter(results.query(_COUNTS.format(good_too)))))
             ranks = (timed // 2, min(timed - 1, timed * 99 // 100)) if timed else ()
             times = [float(str(next(iter(results.query(_PERCENTILE, (rank,))))[0])) for rank in ranks]
         return Outcome(good, rows - good, *times)
