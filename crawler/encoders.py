@@ -74,6 +74,8 @@ def _compared(row: Row, fate: Fate) -> Row:
         body_digest=earlier.body_digest,
         etag=row.etag or earlier.etag,
         last_modified=row.last_modified or earlier.last_modified,
+        content_type=row.content_type or earlier.content_type,
+        charset=row.charset or earlier.charset,
     )
 
 

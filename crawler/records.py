@@ -107,6 +107,8 @@ class Earlier(msgspec.Struct, frozen=True, array_like=True):
     last_modified: str | None
     digest: str | None
     body_digest: str | None
+    content_type: str | None
+    charset: str | None
     record: str | None
 
 

@@ -14,7 +14,9 @@ from crawler.records import Earlier, FlowState, Headers, Row
 
 URL = "http://example.com/"
 DATE = "Mon, 01 Jan 2024 00:00:00 GMT"
-EARLIER = Earlier(URL, "2026-01-31T12:00:00Z", '"v1"', DATE, "sha1:P", "sha1:B", "00001.warc.gz 10 20")
+EARLIER = Earlier(
+    URL, "2026-01-31T12:00:00Z", '"v1"', DATE, "sha1:P", "sha1:B", "text/plain", "utf-8", "00001.warc.gz 10 20"
+)
 ASKED = (("If-None-Match", '"v1"'), ("If-Modified-Since", DATE))
 
 
@@ -90,10 +92,11 @@ def test_only_get_is_conditional() -> None:
 
 
 def test_a_304_stands_for_the_page_that_was_there() -> None:
-    """It is ok, has the digests and validators of the page, and new ones where it told some."""
+    """It is ok, has the digests, validators and type of the page, and new ones where it told some."""
     told = fetched(World({URL: [answer(304, (("ETag", '"v2"'),))]}), entry())
 
     assert told.ok
+    assert ("text/plain", "utf-8") == (told.content_type, told.charset)
     assert ("same", "sha1:P", "sha1:B", '"v2"', DATE) == (
         told.changed,
         told.digest,

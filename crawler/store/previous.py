@@ -17,8 +17,8 @@ from crawler.store.database import OK, open_reading, read_meta
 from crawler.store.folder import CrawlFolder
 
 _FOUND = "SELECT print, seq FROM entries WHERE print IN (SELECT value FROM json_each(?)) ORDER BY seq DESC"
-_PAGES = """SELECT seq, url, final_url, redirects IS NULL, fetched_at, etag, last_modified, digest, body_digest,
-    truncated, warc_file, warc_offset, warc_length
+_PAGES = """SELECT seq, url, redirects IS NULL, truncated, warc_file, warc_offset, warc_length,
+    final_url, fetched_at, etag, last_modified, digest, body_digest, content_type, charset
     FROM pages WHERE seq IN (SELECT value FROM json_each(?))"""
 
 
@@ -72,24 +72,12 @@ class Previous:
     def _earlier(self, seqs: list[int]) -> dict[int, tuple[str | None, Earlier]]:
         """The pages with these seqs, each with the normalised URL of its entry."""
         found = {}
-        for (
-            seq,
-            url,
-            final_url,
-            direct,
-            fetched_at,
-            etag,
-            modified,
-            digest,
-            body_digest,
-            cut,
-            *place,
-        ) in self._pages.execute(_PAGES, (json.dumps(seqs),)):
-            record = " ".join(map(str, place)) if all(place[::2]) and cut is None else None
+        for seq, url, direct, cut, file, offset, length, *known in self._pages.execute(_PAGES, (json.dumps(seqs),)):
+            record = f"{file} {offset} {length}" if file and length and cut is None else None
+            earlier = Earlier(*known, record=record)
             if cut is not None or (record is None and self._with_records):
-                etag = modified = None
-            earlier = Earlier(final_url, fetched_at, etag, modified, digest, body_digest, record)
-            found[seq] = (final_url if direct else normalised(url), earlier)
+                earlier = msgspec.structs.replace(earlier, etag=None, last_modified=None)
+            found[seq] = (earlier.url if direct else normalised(url), earlier)
         return found
 
 
