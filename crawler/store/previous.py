@@ -74,7 +74,7 @@ class Previous:
         found = {}
         for seq, url, direct, cut, file, offset, length, *known in self._pages.execute(_PAGES, (json.dumps(seqs),)):
             record = f"{file} {offset} {length}" if file and length and cut is None else None
-            earlier = Earlier(*known, record=record)
+            earlier = Earlier(*[*known, record])
             if cut is not None or (record is None and self._with_records):
                 earlier = msgspec.structs.replace(earlier, etag=None, last_modified=None)
             found[seq] = (earlier.url if direct else normalised(url), earlier)
