@@ -171,6 +171,7 @@ def prepare(place: Path, site: str) -> None:
         (place / name).write_text(text)
     for name in ("urls.txt", "shops.csv"):
         (place / f"{name}.gz").write_bytes(gzip.compress((place / name).read_bytes()))
+    (place / "mymodule.py").write_text("def function(page):\n    return len(page.body)\n")
     (place / "older").mkdir()
     parquet.write_table(pyarrow.table({"url": [f"{site}/example.net/old"]}), place / "older" / "a.parquet")
     run(place, "crawl urls.txt --out pages.crawl", site)
