@@ -10,9 +10,10 @@ from typing import get_args
 
 from crawler.cli import watched
 from crawler.cli.flags import add_flags, add_watching, config_of
+from crawler.cli.interrupts import interrupts
 from crawler.config import CrawlConfig
 from crawler.escape import printable
-from crawler.job import run_retry
+from crawler.job import Summary, Watch, run_retry
 from crawler.records import ErrorClass
 from crawler.store.selection import Selection
 
@@ -51,9 +52,12 @@ def main(args: argparse.Namespace) -> int:
     config = config_of(args)
     selection = Selection(frozenset(args.error), frozenset(args.status))
     nothing = f"No row of {printable(str(args.folder))} matches; nothing was fetched again."
-    return watched.main(
-        args, args.folder, lambda watch: run_retry(args.folder, config, selection, watch=watch), nothing
-    )
+
+    def job(watch: Watch) -> Summary:
+        return run_retry(args.folder, config, selection, watch=watch)
+
+    with interrupts() as interrupted:
+        return watched.main(args, args.folder, interrupted, job, nothing)
 
 
 def _errors(text: str) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crawler.cli.flags import add_flags, add_watching, config_of
+from crawler.cli.interrupts import interrupts
 from crawler.executors.spare import Spare
 
 _ABOUT = """\
@@ -62,11 +63,13 @@ def _list(text: str) -> Path:
 def main(args: argparse.Namespace) -> int:
     """Run the crawl; 0 when every entry has its final record, 3 with --fail, 130 when it was interrupted."""
     config = config_of(args)
-    with contextlib.closing(Spare(config.engine, config.conc)) as spare:
+    with interrupts() as interrupted, contextlib.closing(Spare(config.engine, config.conc)) as spare:
         from crawler.cli import watched  # what is imported from here on is, while the spare imports, too
-        from crawler.job import default_out, run_job
+        from crawler.job import Summary, Watch, default_out, run_job
 
         out = args.out or default_out(args.lists)
-        return watched.main(
-            args, out, lambda watch: run_job(args.lists, out, config, restart=args.restart, watch=watch, spare=spare)
-        )
+
+        def job(watch: Watch) -> Summary:
+            return run_job(args.lists, out, config, restart=args.restart, watch=watch, spare=spare)
+
+        return watched.main(args, out, interrupted, job)

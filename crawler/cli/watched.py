@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from crawler.job import Summary, Watch
@@ -24,18 +22,21 @@ _NOT_OK = """SELECT seq FROM pages
     WHERE outcome != 'duplicate' AND NOT (outcome = 'fetched' AND coalesce(status, 0) BETWEEN 200 AND 299) LIMIT 1"""
 
 
-def main(args: argparse.Namespace, out: Path, job: Callable[[Watch], Summary], nothing: str | None = None) -> int:
+def main(
+    args: argparse.Namespace,
+    out: Path,
+    interrupted: Sized,
+    job: Callable[[Watch], Summary],
+    nothing: str | None = None,
+) -> int:
     """Do the job into `out` while people watch; 0 when it came to its end, 3 with --fail, 130 when it was interrupted.
 
-    `nothing` is the sentence in place of the summary where there was nothing to record.
+    It is stopped when `interrupted` is no longer empty. `nothing` is the sentence in place of the summary where there
+    was nothing to record.
     """
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # a --parse of the user's own is found here, but hides nothing
-    with (
-        _interrupts() as interrupted,
-        _serving(args, out) as board,
-        make_progress(args.quiet, args.log_format) as progress,
-    ):
+    with _serving(args, out) as board, make_progress(args.quiet, args.log_format) as progress:
 
         def watch(pipeline: Pipeline, batch: list[Result]) -> bool:
             progress.update(pipeline, batch)
@@ -75,29 +76,3 @@ def _all_ok(out: Path) -> bool:
 
     with open_crawl(out) as results:
         return next(results.query(_NOT_OK), None) is None
-
-
-@contextlib.contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """SIGINT and SIGTERM stop the run in order: the list that is yielded fills up. A second one stops it at once.
-
-    Whoever is impatient has been heard by then: a third one, or one that comes as we leave, changes nothing.
-    """
-    received: list[int] = []
-    leaving = False
-
-    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        received.append(number)
-        if len(received) == 2 and not leaving:
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        leaving = True
-        if received:
-            signal.pthread_sigmask(signal.SIG_BLOCK, before)  # nothing is left to stop, and Python is about to end
-        else:
-            for number, handler in before.items():
-                signal.signal(number, handler)
