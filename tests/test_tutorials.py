@@ -161,7 +161,7 @@ def _kept_apart(block: str) -> str:
 
 
 def prepare(place: Path, site: str) -> None:
-    """The lists that the documents speak of, and the crawl."""
+    """The lists that the documents speak of, the function, and the crawl."""
     urls = f"{site}/example.com/\n{site}/www.example.org/gone.html\n"
     shops = f"id,name,website\n7,Ada,{site}/shop.example.com/\n"
     lists = {"urls.txt": urls, "shops.csv": shops, "lists/a.txt": urls, "monday.csv": shops.replace("website", "url")}
