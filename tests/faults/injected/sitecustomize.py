@@ -73,13 +73,20 @@ def _after(owner: Any, name: str, count: _Countdown) -> None:
 
 
 def _in_frame(count: _Countdown) -> None:
-    """A worker dies when half of a RESULT frame has left it."""
+    """A worker dies when half of a RESULT frame has left it, whoever drives it."""
+    from crawler.drivers.polls import _Mouth
+    from crawler.drivers.tasks import _Link
+
+    _break_frame(_Link, count)
+    _break_frame(_Mouth, count)
+
+
+def _break_frame(owner: Any, count: _Countdown) -> None:
     import asyncio
 
-    from crawler.drivers.tasks import _Link
     from crawler.wire import Kind
 
-    write, dying = _Link.write, list[bool]()
+    write, dying = owner.write, list[bool]()
 
     def deadly(self: Any, buffers: list[bytes]) -> None:
         results = [at for at, buffer in enumerate(buffers) if at % 2 == 0 and buffer[0] == Kind.RESULT]
@@ -92,7 +99,7 @@ def _in_frame(count: _Countdown) -> None:
         asyncio.get_running_loop().call_later(0.1, _die)  # when the loop has written it
         return None
 
-    _Link.write = deadly  # type: ignore[method-assign]
+    owner.write = deadly
 
 
 def _before_commit(count: _Countdown) -> None:
