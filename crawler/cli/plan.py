@@ -15,7 +15,7 @@ from crawler.config import CrawlConfig
 from crawler.errors import ConfigError, InputError
 from crawler.escape import printable
 from crawler.plan import PAGE_S, Plan, make_plan
-from crawler.units import clock
+from crawler.units import clock, counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -95,7 +95,8 @@ def _print(plan: Plan, config: CrawlConfig) -> None:
     console = Console(highlight=False, soft_wrap=False)
     if not console.is_terminal:
         console.width = _WIDTH
-    console.print(f"[bold]{_escaped(plan.source)}[/]: {plan.entries:,} entries on {plan.hosts:,} hosts\n", emoji=False)
+    sums = f"{counted(plan.entries, 'entry')} on {counted(plan.hosts, 'host')}"
+    console.print(f"[bold]{_escaped(plan.source)}[/]: {sums}\n", emoji=False)
     console.print(_counts(plan))
     if plan.largest:
         console.print()
