@@ -92,7 +92,7 @@ class LoadMeter:
             parked=max(parked, _beyond_limits(statuses.values(), pipeline.config.per_host)),
             why=_foremost_reason(waiting),
             hosts=len({host.host for host in waiting if host.why != "slow"}),
-            window_full=pipeline.router.full,
+            window_full=pipeline.crew.router.full,
             unread=not pipeline.feed.finished,
             starved=pipeline.feed.empty,
             looking_up=sum(status.looking_up for status in statuses.values()),

@@ -68,7 +68,7 @@ class Tally:
     def follow(self, pipeline: Pipeline, results: Iterable[Result]) -> None:
         """Count a batch of a run's results, and its dead."""
         self.add(results)
-        self.deaths, self.last_death = pipeline.deaths, pipeline.last_death
+        self.deaths, self.last_death = pipeline.crew.deaths, pipeline.crew.last_death
 
     def add(self, results: Iterable[Result]) -> None:
         """Count results."""
@@ -105,7 +105,7 @@ class Tally:
             eta_s=self._eta(pipeline, fraction, elapsed, moves=self._recorded > recorded),
             outcomes=dict(self._outcomes),
             error_classes=dict(self.error_classes.most_common()),
-            in_hand=pipeline.in_hand,
+            in_hand=pipeline.crew.in_hand,
             workers=pipeline.executor.started,
             load=self._load.read(pipeline, now),
             tail=pipeline.feed.finished and pipeline.open > 0,

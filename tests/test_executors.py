@@ -340,7 +340,7 @@ def test_a_stopped_worker_costs_nothing(origin: Origin) -> None:
         (worker,) = children() - before
         os.kill(worker, signal.SIGSTOP)
         executor.silence_s = 0.5
-        while not pipeline.deaths:
+        while not pipeline.crew.deaths:
             rows += next(running)
         executor.silence_s = SILENCE_S
         origin.release(key)

@@ -26,14 +26,13 @@ def pipeline(*statuses: Status, consumed_s: float = 0.0, read: int = 100, length
     """What a load looks at: the workers' statuses, and a list that is read to its end."""
     return SimpleNamespace(
         executor=SimpleNamespace(statuses=lambda: dict(enumerate(statuses)), started=len(statuses)),
-        router=SimpleNamespace(waiting=0, full=False),
+        crew=SimpleNamespace(router=SimpleNamespace(waiting=0, full=False), in_hand=50, deaths=0, last_death=""),
         feed=SimpleNamespace(finished=True, empty=True),
         source=SimpleNamespace(length=length, total_bytes=None, position=0),
         config=CrawlConfig(**config),
         consumed_s=consumed_s,
         stops_at=None,
         read=read,
-        in_hand=50,
         open=50,
     )
 

@@ -117,7 +117,7 @@ def test_a_consumer_that_is_slow_stops_the_list() -> None:
     executor.settling = False  # workers that never answer: their credit is used up at once
     pipeline = make(endless(), executor)
     results = pipeline.run()
-    while not pipeline.router.full:
+    while not pipeline.crew.router.full:
         assert [] == next(results)
     before = pipeline.read
     for _ in range(3):

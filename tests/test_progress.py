@@ -40,16 +40,15 @@ def pipeline(read: int = 0, in_hand: int = 0, waiting: int = 0, **source: Any) -
     return SimpleNamespace(
         source=SimpleNamespace(**known),
         read=read,
-        in_hand=in_hand,
+        crew=SimpleNamespace(
+            in_hand=in_hand, router=SimpleNamespace(waiting=waiting, full=False), deaths=0, last_death=""
+        ),
         open=in_hand + waiting,
-        router=SimpleNamespace(waiting=waiting, full=False),
         executor=SimpleNamespace(started=2, statuses=dict),
         feed=SimpleNamespace(finished=True, empty=True),
         config=CrawlConfig(),
         consumed_s=0.0,
         stops_at=None,
-        deaths=0,
-        last_death="",
     )
 
 
@@ -236,7 +235,7 @@ class TestLines:
     def test_deaths_are_told(self, always: None, capsys: pytest.CaptureFixture[str]) -> None:
         """A worker that died is no secret: the lines say how many did, and of what the last one."""
         state = pipeline(read=60)
-        state.deaths, state.last_death = 2, "was ended by SIGSEGV"
+        state.crew.deaths, state.crew.last_death = 2, "was ended by SIGSEGV"
         for log_format in ("text", "json"):
             with make_progress(False, log_format) as shown:
                 shown.update(state, results(3))
@@ -405,7 +404,7 @@ class TestSummary:
     def test_deaths_are_told(self, capsys: pytest.CaptureFixture[str]) -> None:
         """One line, where workers died; also those count that no line and no drawing has shown."""
         state = pipeline()
-        state.deaths, state.last_death = 2, "stopped answering for 30 s"
+        state.crew.deaths, state.crew.last_death = 2, "stopped answering for 30 s"
         with make_progress(True, "text") as shown:
             shown.update(state, [])
         say_summary(Summary(Path("out"), self.COUNTS, 0, 10.0, True), shown.tally, "text")

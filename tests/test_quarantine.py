@@ -191,7 +191,7 @@ def test_a_storm_of_deaths(workers: int, conc: int, count: int, killers: set[int
     assert list(range(1, count + 1)) == sorted(row.seq for row in rows)
     assert {seq for seq in killers if seq <= count} <= condemned
     assert condemned <= killers | {seq for seq, times in storm.unlucky.items() if times >= 2}
-    assert storm.deaths == pipeline.deaths
+    assert storm.deaths == pipeline.crew.deaths
 
 
 @given(st.integers(1, 5), st.lists(st.tuples(st.booleans(), st.integers(1, 9)), max_size=60))
@@ -242,8 +242,8 @@ def test_a_url_in_which_its_worker_is_stuck(
     try:
         for batch in pipeline.run():
             rows += [result.row for result in batch]
-            if pipeline.deaths > deaths:
-                deaths = pipeline.deaths
+            if pipeline.crew.deaths > deaths:
+                deaths = pipeline.crew.deaths
                 sign.unlink()
             executor.silence_s = 1.5 if sign.exists() else SILENCE_S
     finally:

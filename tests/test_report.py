@@ -216,7 +216,7 @@ def a_pipeline() -> Any:
     status = Status(3, 8, 20, 1, 10.0, 1_000_000)
     return SimpleNamespace(
         executor=SimpleNamespace(statuses=lambda: {0: status}, started=1),
-        router=SimpleNamespace(waiting=0, full=False),
+        crew=SimpleNamespace(router=SimpleNamespace(waiting=0, full=False), in_hand=50, deaths=0, last_death=""),
         feed=SimpleNamespace(finished=True, empty=True),
         config=CrawlConfig(),
         consumed_s=0.0,
