@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -13,11 +13,13 @@ from typing import Any
 
 import msgspec
 
-from crawler import warc
+from crawler.chunks import needs_homes
 from crawler.config import CrawlConfig
 from crawler.errors import ConfigError, FolderError, InputError, StoreError
+from crawler.executors.base import Executor
 from crawler.executors.processes import make_executor
 from crawler.executors.spare import Spare
+from crawler.fleet.words import Fleet
 from crawler.function import load
 from crawler.logbook import Logbook
 from crawler.pipeline import Pipeline
@@ -37,7 +39,7 @@ from crawler.store.folder import CrawlFolder
 from crawler.store.identity import unseal
 from crawler.store.previous import previous_of
 from crawler.store.selection import Selection
-from crawler.version import __version__
+from crawler.store.warcinfo import make_warcinfo
 
 Watch = Callable[[Pipeline, list[Result]], bool]
 """Called with each batch of results, a few times a second at least; False stops the run, resumably."""
@@ -86,8 +88,11 @@ def run_job(
     restart: bool = False,
     watch: Watch | None = None,
     spare: Spare | None = None,
+    fleet: Fleet | None = None,
 ) -> Summary:
     """Crawl `urls` into `out`, or go on with the crawl that is there; with `spare` as the first worker.
+
+    With a `fleet`, its machines fetch the pages, and keep them in their store.
 
     Raises InputError and FolderError before anything is fetched, RunError when the run itself fails; what was
     committed until then is intact.
@@ -96,9 +101,12 @@ def run_job(
     _check(config, out)
     source = open_urls(urls, CrawlFolder(out).spool, layout_of(config))
     refuse_empty(source)  # before a folder is made for it
-    store = DiskStore(out, identity=config.identity(), warcinfo=_warcinfo(config), restart=restart)
+    store = DiskStore(out, identity=config.identity(), warcinfo=make_warcinfo(config), restart=restart)
     try:
-        finished = _is_finished(source, store) or _record(source, store, config, store.done(), watch, spare)
+        finished = _is_finished(source, store)
+        if not finished:
+            executor = _local(config, store, spare) if fleet is None else _many(config, store, fleet)
+            finished = _record(source, store, config, executor, store.done(), watch)
         if finished and not sum(store.counts().values()):
             raise _no_url("Standard input" if source.name == "-" else source.name)
     finally:
@@ -130,7 +138,7 @@ def run_retry(out: Path, config: CrawlConfig, selection: Selection, *, watch: Wa
     started = time.monotonic()
     config = _as_begun(out, config)
     _check(config, out)
-    with contextlib.closing(DiskStore(out, identity=config.identity(), warcinfo=_warcinfo(config))) as store:
+    with contextlib.closing(DiskStore(out, identity=config.identity(), warcinfo=make_warcinfo(config))) as store:
         lists = _lists_of(store, config)
         length = store.retry(selection)
         source: Source = (
@@ -138,7 +146,7 @@ def run_retry(out: Path, config: CrawlConfig, selection: Selection, *, watch: Wa
             if lists is None
             else RereadSource(str(out), store.pending(), length, lists)
         )
-        finished = not source.length or _record(source, store, config, (), watch)
+        finished = not source.length or _record(source, store, config, _local(config, store), (), watch)
     return _summary(store, started, finished)
 
 
@@ -185,20 +193,6 @@ def _lists_of(store: DiskStore, config: CrawlConfig) -> Callable[[str], Source] 
     return lambda name: spooled if name == "-" else open_files([name], layout)
 
 
-def _warcinfo(config: CrawlConfig) -> Callable[[str], bytes]:
-    """Makes the record that begins an archive file of a given name."""
-
-    def make(filename: str) -> bytes:
-        return warc.warcinfo(
-            filename=filename,
-            date=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
-            software=f"crawler/{__version__}",
-            fields={"http-header-user-agent": config.user_agent, "robots": "obey" if config.robots else "ignore"},
-        )
-
-    return make
-
-
 def refuse_empty(source: Source) -> None:
     """Raise InputError for files without a URL, and for what is wrong with the beginning of one."""
     if isinstance(source, Several) and not source.probe():
@@ -214,17 +208,46 @@ def layout_of(config: CrawlConfig) -> Layout:
     return Layout(config.format, config.column, config.carry)
 
 
+def _keep(config: CrawlConfig) -> Keep:
+    return "row" if config.no_bodies else "archive"
+
+
+def _local(config: CrawlConfig, store: DiskStore, spare: Spare | None = None) -> Executor:
+    """This machine's own workers."""
+    return make_executor(config, _keep(config), store.folder.path, spare)
+
+
+def _many(config: CrawlConfig, store: DiskStore, fleet: Fleet) -> Executor:
+    """Many machines. What they laid down for an earlier run of this crawl, and nobody took in, is in the store then."""
+    from crawler.depot import open_depot  # who has one machine does not pay for it
+    from crawler.executors.celery import SHARDS, CeleryExecutor
+    from crawler.fleet.broker import Broker
+
+    broker, depot = Broker(fleet.broker), open_depot(fleet.store)
+    crawl = hashlib.blake2b(store.key, digest_size=8).hexdigest()
+    executor = CeleryExecutor(broker, depot, config, _keep(config), crawl, homes=SHARDS if needs_homes(config) else 0)
+    try:
+        store.keep_in(depot.url)
+        for results in executor.left_behind():
+            for result in results:
+                store.add(result)
+            store.commit()
+        executor.swept()
+    except BaseException:
+        executor.close()
+        raise
+    return executor
+
+
 def _record(
     source: Source,
     store: DiskStore,
     config: CrawlConfig,
+    executor: Executor,
     done: Iterable[int],
     watch: Watch | None,
-    spare: Spare | None = None,
 ) -> bool:
     """Run the pipeline into the store, for all entries but those that are `done`; whether it came to its end."""
-    keep: Keep = "row" if config.no_bodies else "archive"
-    executor = make_executor(config, keep, store.folder.path, spare)
     pipeline = Pipeline(source, executor, config, store.key, done)
     logbook = Logbook(store.history, config)
     results = pipeline.run()
@@ -235,10 +258,12 @@ def _record(
             logbook.follow(pipeline)
             if store.due(time.monotonic()):
                 store.commit(_further(pipeline.feed.mark, store), history=logbook.kept())
+                executor.recorded()
             if watch is not None and not watch(pipeline, batch):
                 pipeline.stop()
         finished = pipeline.stops_at is None
         store.commit(_further(pipeline.feed.mark, store), finished=finished, history=logbook.end(pipeline))
+        executor.recorded()
     except BaseException:
         # What came is worth keeping, if it still can be; but what ended the run is what its user must hear of.
         with contextlib.suppress(StoreError):

@@ -27,6 +27,7 @@ _COMMANDS = {
     "export": "a crawl in the forms that other tools read",
     "retry": "fetch failures again, into the same crawl",
     "diff": "what changed between two crawls",
+    "worker": "this machine joins a distributed crawl",
     "completion": "let the shell complete commands, flags and files",
 }
 _INTERRUPTED = 130

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from crawler.cli.flags import add_flags, add_watching, config_of
 from crawler.cli.interrupts import interrupts
+from crawler.config import CrawlConfig
+from crawler.errors import UsageError
 from crawler.executors.spare import Spare
 
 _ABOUT = """\
@@ -52,6 +54,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--restart", action="store_true", help="forget what the folder holds and begin anew")
     add_watching(parser)
     add_flags(parser)
+    group = parser.add_argument_group("on many machines")
+    group.add_argument(
+        "--broker",
+        metavar="URL",
+        help="let the machines fetch that run crawl worker with this Redis, as redis://host/0",
+    )
+    group.add_argument("--store", metavar="WHERE", help="where they lay down the pages: s3://bucket/prefix or a folder")
 
 
 def _list(text: str) -> Path:
@@ -63,6 +72,8 @@ def _list(text: str) -> Path:
 def main(args: argparse.Namespace) -> int:
     """Run the crawl; 0 when every entry has its final record, 3 with --fail, 130 when it was interrupted."""
     config = config_of(args)
+    if args.broker is not None or args.store is not None:
+        return _on_many(args, config)
     with interrupts() as interrupted, contextlib.closing(Spare(config.engine, config.conc)) as spare:
         from crawler.cli import watched  # what is imported from here on is, while the spare imports, too
         from crawler.job import Summary, Watch, default_out, run_job
@@ -71,5 +82,22 @@ def main(args: argparse.Namespace) -> int:
 
         def job(watch: Watch) -> Summary:
             return run_job(args.lists, out, config, restart=args.restart, watch=watch, spare=spare)
+
+        return watched.main(args, out, interrupted, job)
+
+
+def _on_many(args: argparse.Namespace, config: CrawlConfig) -> int:
+    """Run the crawl on the machines of a broker."""
+    if args.broker is None or args.store is None:
+        raise UsageError("Many machines need both --broker and --store; give both, or none to crawl on this machine.")
+    with interrupts() as interrupted:
+        from crawler.cli import watched
+        from crawler.fleet.words import Fleet
+        from crawler.job import Summary, Watch, default_out, run_job
+
+        out, fleet = args.out or default_out(args.lists), Fleet(args.broker, args.store)
+
+        def job(watch: Watch) -> Summary:
+            return run_job(args.lists, out, config, restart=args.restart, watch=watch, fleet=fleet)
 
         return watched.main(args, out, interrupted, job)

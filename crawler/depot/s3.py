@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import configparser
 import contextlib
+import datetime
 import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -24,6 +25,7 @@ except ImportError as missing:
     raise ConfigError("A store in S3 needs obstore; install it with: pip install 'crawler[many]'") from missing
 
 _DELETE_MOST = 1000  # as many as one request of S3's may name
+_RETRIES: Any = {"max_retries": 4, "retry_timeout": datetime.timedelta(seconds=15)}  # whoever lays down tries again
 _KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 
 
@@ -33,7 +35,9 @@ class S3Depot:
     def __init__(self, url: str) -> None:
         self.url = url
         try:
-            self._store: Any = S3Store.from_url(url, client_options=_client_options(), **_from_file())
+            self._store: Any = S3Store.from_url(
+                url, client_options=_client_options(), retry_config=_RETRIES, **_from_file()
+            )
         except (BaseError, ValueError) as error:
             raise ConfigError(f"{url!r} is no store in S3, or its settings are wrong: {_first_line(error)}.") from error
 

@@ -94,5 +94,8 @@ class Executor(Protocol):
     def wake(self) -> None:
         """Make a waiting `events` return; from any thread."""
 
+    def recorded(self) -> None:
+        """Hear that all results which `events` gave so far are on the disk."""
+
     def close(self) -> None:
         """Leave no worker behind: the idle ones end by themselves, the busy ones are ended."""

@@ -166,6 +166,9 @@ class PipeExecutor:
         """What each worker said of itself last, by its number."""
         return {line.worker: line.status for line in self._lines.values() if line.status is not None}
 
+    def recorded(self) -> None:
+        """See `Executor.recorded`: workers keep nothing that they have handed over."""
+
     def wake(self) -> None:
         """Make a waiting `events` return; from any thread."""
         with self._waking, contextlib.suppress(BlockingIOError):  # a full pipe: it is awake already

@@ -3,8 +3,8 @@
 `meta` holds: schema_version, software_version, created_at (UTC), identity (JSON), mark (JSON of the input
 mark), counts (JSON, by outcome), finished (JSON), key (hex), warc_file and warc_length (the archive's
 committed end), warc_tail (where in it the last page's records begin), retry (JSON of the last retry's
-selection), history (JSON of a `crawler.history.History`). Table `retries` holds the seqs of the rows that
-still wait to be replaced by that retry.
+selection), depot (where the pages of other machines are), history (JSON of a `crawler.history.History`).
+Table `retries` holds the seqs of the rows that still wait to be replaced by that retry.
 """
 
 from __future__ import annotations
@@ -94,6 +94,11 @@ class Database:
         except UnicodeEncodeError:
             # A lone surrogate has no UTF-8, and one page's odd text must not cost the others.
             self._write([tuple(map(_encodable, row)) for row in rows], meta)
+
+    def note(self, meta: Mapping[str, str]) -> None:
+        """Set some of `meta`, in one transaction."""
+        with self._transaction():
+            self._put_meta(meta)
 
     def records_of(self, file: str) -> Iterator[Recorded]:
         """Where the records of the rows in an archive file lie, the latest first."""

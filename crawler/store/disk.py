@@ -89,12 +89,15 @@ class DiskStore:
 
     def done(self) -> Iterator[int]:
         """See `Store.done`. The iterator has a connection of its own, so it may run in another thread."""
+        return self._done(self._database.last_seq())
+
+    def _done(self, until: int) -> Iterator[int]:
         # A batch at a time: one long read would keep the write-ahead log from ever being emptied.
         query = "SELECT seq FROM pages WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
-        last, batch = 0, [(0,)] if self._done_until else []
+        last, batch = 0, [(0,)] if until else []
         with contextlib.closing(open_reading(self.folder.database)) as connection:
             while batch:
-                batch = connection.execute(query, (last, self._done_until, _DONE_ROWS)).fetchall()
+                batch = connection.execute(query, (last, until, _DONE_ROWS)).fetchall()
                 for (last,) in batch:
                     yield last
 
@@ -113,6 +116,16 @@ class DiskStore:
             while rows := connection.execute(_PENDING, (last, _PENDING_ROWS)).fetchall():
                 yield from (Row(*values) for values in rows)
                 last = rows[-1][_SEQ]
+
+    def keep_in(self, depot: str) -> None:
+        """Note where the pages are that lie in no archive of ours; raises FolderError where others lie elsewhere."""
+        before = self._meta.setdefault("depot", depot)
+        if before != depot:
+            raise FolderError(
+                f"{self.folder.path} has pages in the store {before}; give that one with --store, or another --out."
+            )
+        with writing(self.folder.path):
+            self._database.note({"depot": depot})
 
     def add(self, result: Result) -> None:
         """See `Store.add`."""
@@ -164,7 +177,6 @@ class DiskStore:
         self._refuse_another(identity)
         self._archive.cut(*self._committed_end())
         self._counts: dict[Outcome, int] = json.loads(self._meta["counts"])
-        self._done_until = self._database.last_seq()
         self._database.make_retries()
         self._database.drop_indexes()
 

@@ -1,0 +1,264 @@
+"""A machine of a distributed crawl: `crawl worker`. It does what it is ordered, and what it must without an order.
+
+It says every two seconds that it is there. As long as that is heard, the shards of its orders are leased to it; where
+it could not be said for a lease, they may be another's, so it stops, hands back what it has, and begins a new term.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from crawler.config import CrawlConfig
+from crawler.depot import open_depot
+from crawler.depot.base import Depot
+from crawler.errors import ConfigError, CrawlerError
+from crawler.fleet.board import Board
+from crawler.fleet.broker import client_errors, reason
+from crawler.fleet.shift import Shift, fitted
+from crawler.fleet.words import BEAT_S, LEASE_S, Beat, Lead, Notice, Order, Plan, chunk_name, plan_name
+from crawler.records import FlowState
+
+_IDLE_BEATS = 3  # without a chunk and without anybody who leads: then the processes are let go
+
+Say = Callable[[str], None]
+
+_decode_plan = msgspec.msgpack.Decoder(Plan).decode
+_decode_states = msgspec.msgpack.Decoder(tuple[FlowState, ...]).decode
+
+
+def chunks_most(procs: int) -> int:
+    """How many chunks a machine has in hand at most: most of them wait for their last, slow entries."""
+    return 32 + 32 * procs
+
+
+def entries_most(procs: int, conc: int) -> int:
+    """How many entries make it ask for no more: what its processes do while the next chunks are on their way."""
+    return procs * (6000 + 4 * conc)
+
+
+class Machine:
+    """This machine, from `start` to `close`; `take` is called by as many threads as it takes chunks.
+
+    `parse` are the functions that it may run, `where` its own path of the depot, `say` tells people what it does.
+    `fault` is the sentence of what must end it, `broken` is called then.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        *,
+        procs: int,
+        conc: int,
+        folder: Path,
+        say: Say,
+        parse: tuple[str, ...] = (),
+        where: str | None = None,
+        broken: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.id = secrets.token_hex(6)
+        self.host = socket.gethostname()
+        self.fault = ""
+        self._board = board
+        self._procs, self._conc, self._parse, self._where = procs, conc, parse, where
+        self._folder = folder
+        self._say = say
+        self._broken = broken
+        self._lock = threading.RLock()
+        self._term = 1
+        self._count = 0
+        self._idle = 0
+        self._lead: Lead | None = None
+        self._shift: Shift | None = None
+        self._fences: dict[int, int] = {}
+        self._renewed = time.monotonic()
+        self._lost = False
+        self._leaving = False
+        self._left = threading.Event()
+        self._telling = ThreadPoolExecutor(1, thread_name_prefix="telling")
+        self._thread = threading.Thread(target=self._stay, name="beat", daemon=True)
+
+    def start(self) -> None:
+        """Say that we are here, from now on. Raises `redis.RedisError` where nobody hears it."""
+        self._beat()
+        self._thread.start()
+
+    def take(self, order: Order) -> str:
+        """Do a chunk, or say in a word why not; returns when it is done or handed back."""
+        with self._lock:
+            wait = self._begin(order)
+        if isinstance(wait, str):
+            return wait
+        wait()
+        return "done"
+
+    def stop(self) -> None:
+        """Finish what is in flight, for some seconds, and hand back the rest."""
+        with self._lock:
+            self._leaving = True
+            shift = self._shift
+        if shift is not None:
+            shift.end()
+
+    def close(self) -> None:
+        """Say that we are gone, so that nobody waits for us."""
+        self.stop()
+        self._left.set()
+        self._telling.shutdown()
+        if self._thread.is_alive():
+            self._thread.join()
+        try:
+            if self._lead is None or self._board.leader() is None:
+                self._board.forget(self.id)
+            else:
+                self._board.beat(self._describe(left=True))
+        except client_errors():
+            self._say("The broker does not hear that this machine leaves; after a lease it will be taken for dead.")
+
+    def _begin(self, order: Order) -> Callable[[], object] | str:
+        if self._leaving or order.machine != self.id or order.term != self._term:
+            return "stale"  # a message that came twice, or after its lease
+        if order.fence < self._fences.get(order.shard, 0):
+            return "stale"
+        try:
+            shift = self._shift_of(order.run)
+            data = None if shift is None else self._depot().get(chunk_name(order.run, order.chunk))
+        except (CrawlerError, *client_errors()) as error:
+            self._say(f"Chunk {order.chunk} cannot be taken: {reason(error)}.")
+            return "refused"
+        if shift is None or data is None:
+            return "stale"  # what came of it was taken in already
+        states = _decode_states(data)
+        self._tell(order.run, Notice("begun", order.chunk))
+        wait = shift.add(order.chunk, order.shard, states)
+        if wait is None:
+            return "known"
+        self._fences[order.shard] = order.fence
+        return wait
+
+    def _shift_of(self, run: str) -> Shift | None:
+        """The shift of a run, begun if it is the one that leads. Raises CrawlerError."""
+        if self._shift is not None and self._shift.run == run and not self._shift.fault:
+            return self._shift
+        if self._shift is not None:
+            return None  # the end of the last one comes first
+        if self._lead is None or self._lead.run != run:
+            self._lead = self._board.leader()  # it may have begun since our last beat
+        if self._lead is None or self._lead.run != run:
+            return None
+        data = self._depot().get(plan_name(run))
+        if data is None:
+            return None
+        plan = _decode_plan(data)
+        self._allow(plan.config)
+        attempt = f"{self.id}-{self._term}"
+        told = functools.partial(self._tell, run)
+        plan = fitted(plan, self._procs, self._conc)
+        self._say(f"Run {run}: {self._procs} processes with {self._conc} requests in flight each.")
+        self._shift = Shift(run, plan, self._depot(), attempt, self.host, self._folder, told)
+        return self._shift
+
+    def _allow(self, config: CrawlConfig) -> None:
+        if config.parse is not None and config.parse not in self._parse:
+            raise ConfigError(
+                "the run asks for a --parse function that this machine was not started with; "
+                "start it with crawl worker --parse module:function."
+            )
+
+    @functools.cache  # noqa: B019 - as long as the machine
+    def _depot_at(self, where: str) -> Depot:
+        return open_depot(where)
+
+    def _depot(self) -> Depot:
+        assert self._lead is not None
+        return self._depot_at(self._where or self._lead.depot)
+
+    def _tell(self, run: str, notice: Notice) -> None:
+        """Tell the coordinator, in a thread that may wait for the broker: it will find out, also if it is not told."""
+
+        def tell() -> None:
+            try:
+                self._board.notify(run, notice)
+            except client_errors():
+                return
+
+        self._telling.submit(tell)
+
+    def _stay(self) -> None:
+        while not self._left.wait(BEAT_S):
+            try:
+                self._beat()
+            except client_errors() as error:
+                self._mind(error)
+            shift = self._shift
+            if shift is not None and shift.fault:
+                self.fault = shift.fault
+                self._broken()
+                return
+
+    def _beat(self) -> None:
+        began = time.monotonic()
+        lead = self._board.beat(self._describe())
+        if self._lost:
+            self._say("The broker is back.")
+        self._lost = False
+        self._renewed = began
+        self._follow(lead)
+
+    def _mind(self, error: Exception) -> None:
+        """The broker does not hear us: after a lease our shards may be another's."""
+        if not self._lost:
+            self._say(f"The broker does not answer: {reason(error)}.")
+        self._lost = True
+        if self._shift is not None and time.monotonic() - self._renewed > LEASE_S:
+            self._say(f"The broker has not heard of this machine for {LEASE_S:g} s: it hands back its chunks.")
+            self._new_term(at_once=True)
+
+    def _follow(self, lead: Lead | None) -> None:
+        if lead is None:  # whoever led will come back, or another will
+            idle = self._shift is not None and not self._shift.chunks
+            self._idle = self._idle + 1 if idle else 0
+            if self._idle >= _IDLE_BEATS:
+                self._new_term(at_once=False)
+            return
+        self._idle = 0
+        if self._shift is not None and self._shift.run != lead.run:
+            self._say(f"Run {self._shift.run} has ended or was taken up anew.")
+            self._new_term(at_once=False)
+        self._lead = lead
+
+    def _new_term(self, *, at_once: bool) -> None:
+        shift = self._shift
+        if shift is not None:
+            shift.end(at_once=at_once)
+        with self._lock:
+            self._shift = None
+            self._fences.clear()
+            self._term += 1
+
+    def _describe(self, *, left: bool = False) -> Beat:
+        self._count += 1
+        shift = self._shift
+        return Beat(
+            machine=self.id,
+            host=f"{self.host}:{os.getpid()}",
+            term=self._term,
+            count=self._count,
+            run="" if shift is None else shift.run,
+            chunks=() if shift is None else shift.chunks,
+            chunks_most=chunks_most(self._procs),
+            entries=entries_most(self._procs, self._conc),
+            parse=self._parse,
+            left=left,
+            trouble="" if shift is None else shift.hitch or shift.fault,
+            status=None if shift is None else shift.status(),
+        )
