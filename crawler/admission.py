@@ -92,7 +92,9 @@ class Admission:
     def begin(self, errand: Errand) -> Generator[Action, Event, RobotsReply | FlowState]:
         """The flow that fetches a robots.txt."""
         rules = self._robots_rules[errand.trusted]
-        return find_out(errand.trail, dataclasses.replace(rules, at_home=lambda _: True) if errand.alone else rules)
+        if errand.alone:
+            rules = dataclasses.replace(rules, at_home=lambda _: True, together=lambda one, other: True)  # noqa: ARG005
+        return find_out(errand.trail, rules)
 
     def over(self, errand: Errand, ending: RobotsReply | FlowState | Failure, now: float) -> FlowState | None:
         """What an errand ended with; the entry that leaves because of it, for another worker or home again."""

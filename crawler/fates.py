@@ -22,7 +22,8 @@ PASSING_STATUSES = frozenset({429, 502, 503, 504})
 class FlowRules:
     """What a flow must know: the settings, which hosts this worker is home of, the clock, and chance.
 
-    `utc` gives seconds since the epoch; `chance` a number in [0, 1). `passing` are the statuses that are tried again.
+    Where several machines divide the hosts, an entry stays with those that are `together` with its first one. `utc`
+    gives seconds since the epoch; `chance` a number in [0, 1). `passing` are the statuses that are tried again.
     """
 
     config: CrawlConfig
@@ -30,6 +31,7 @@ class FlowRules:
     at_home: Callable[[str], bool]
     utc: Callable[[], float]
     chance: Callable[[], float]
+    together: Callable[[str, str], bool] = lambda one, other: True  # noqa: ARG005 - on one machine all hosts are
     keep_decoded: bool = False
     budget: Budget = dataclasses.field(default_factory=Budget)
     passing: frozenset[int] = PASSING_STATUSES

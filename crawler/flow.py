@@ -47,7 +47,8 @@ def fetch(state: FlowState, rules: FlowRules, allowed: str | None = None) -> Gen
 
     `allowed` is the URL for which robots.txt need not be asked any more.
     """
-    while rules.at_home(state.host):
+    first = state.host
+    while rules.at_home(state.host) and rules.together(first, state.host):
         if rules.config.robots and state.target != allowed:
             origin = urls.origin(state.target)
             trusted = all(urls.origin(hop.url) == origin for hop in state.hops)

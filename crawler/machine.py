@@ -32,6 +32,7 @@ _IDLE_BEATS = 3  # without a chunk and without anybody who leads: then the proce
 
 Say = Callable[[str], None]
 
+_TROUBLES: tuple[type[Exception], ...] = (CrawlerError, *client_errors())
 _decode_plan = msgspec.msgpack.Decoder(Plan).decode
 _decode_states = msgspec.msgpack.Decoder(tuple[FlowState, ...]).decode
 
@@ -132,7 +133,7 @@ class Machine:
         try:
             shift = self._shift_of(order.run)
             data = None if shift is None else self._depot().get(chunk_name(order.run, order.chunk))
-        except (CrawlerError, *client_errors()) as error:
+        except _TROUBLES as error:
             self._say(f"Chunk {order.chunk} cannot be taken: {reason(error)}.")
             return "refused"
         if shift is None or data is None:

@@ -54,8 +54,9 @@ class Frame(NamedTuple):
 class Settings(msgspec.Struct, frozen=True):
     """What a worker is told first: who it is, and how to work.
 
-    `homes` is the number of workers that hosts are spread over; 0: any worker may fetch any host. `spool` is the folder
-    that takes what bodies hold beyond the budget; None: the temporary folder.
+    `homes` is the number of workers that hosts are spread over; 0: any worker may fetch any host. `shards` is into how
+    many parts hosts are divided between machines, if there are several: an entry stays in that of its host. `spool` is
+    the folder that takes what bodies hold beyond the budget; None: the temporary folder.
     """
 
     config: CrawlConfig
@@ -64,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True):
     keep: Keep
     sys_path: tuple[str, ...] = ()
     spool: bytes | None = None
+    shards: int = 0
 
 
 class _ResultHead(msgspec.Struct, frozen=True, array_like=True):

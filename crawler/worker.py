@@ -86,10 +86,15 @@ def make_session(settings: Settings, engine: str, flights: Flights | None, throt
     def at_home(host: str) -> bool:
         return not settings.homes or home_of(host, settings.homes) == settings.worker
 
+    @functools.lru_cache(maxsize=1 << 16)
+    def shard_of(host: str) -> int:
+        return home_of(host, settings.shards) if settings.shards else 0
+
     rules = FlowRules(
         config=config,
         addresses=AddressRule(config.allow_private, config.allow_net),
         at_home=at_home,
+        together=lambda one, other: shard_of(one) == shard_of(other),
         utc=time.time,
         chance=random.random,
         keep_decoded=settings.keep == "page" or config.parse is not None,

@@ -18,24 +18,28 @@ from types import SimpleNamespace
 
 import pytest
 from conftest import ADDRESSES, Origin
+from fleet import running_machine, running_redis
 from scripted import state
 
 from crawler.chunks import home_of
 from crawler.config import CrawlConfig
+from crawler.depot import open_depot
 from crawler.errors import WorkerError
 from crawler.executors import pipes
-from crawler.executors.base import Died, ExecutorEvent, Moved, Refused, Settled
+from crawler.executors.base import Died, Executor, ExecutorEvent, Moved, Refused, Settled
+from crawler.executors.celery import CeleryExecutor
 from crawler.executors.inline import InlineExecutor
 from crawler.executors.pipes import SILENCE_S, Child, PipeExecutor
 from crawler.executors.processes import ProcessExecutor, make_executor
 from crawler.executors.spare import Spare
+from crawler.fleet.broker import Broker
 from crawler.pipeline import Pipeline
 from crawler.records import Chunk
 from crawler.sources.iterable import IterableSource
 from crawler.wire import Kind, Settings, frame, read_first
 from crawler.worker import serve
 
-Make = Callable[..., PipeExecutor]
+Make = Callable[..., Executor]
 CONFIG = CrawlConfig(procs=2, conc=8, allow_private=True, engine="asyncio")
 
 
@@ -47,24 +51,38 @@ def children() -> set[int]:
     return found
 
 
-@pytest.fixture(params=["processes", "inline"])
-def make(request: pytest.FixtureRequest) -> Iterator[Make]:
-    made: list[PipeExecutor] = []
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker, and one machine that works for whoever leads there."""
+    folder = tmp_path_factory.mktemp("broker")
+    with running_redis(folder) as redis, running_machine(redis.url, folder):
+        yield redis.url
 
-    def build(workers: int = 2, homes: int = 0, config: CrawlConfig = CONFIG) -> PipeExecutor:
-        settings = Settings(config, 0, homes, "page", tuple(sys.path))
+
+@pytest.fixture(params=["processes", "inline", "celery"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
+    made: list[Executor] = []
+
+    def build(workers: int = 2, homes: int = 0, config: CrawlConfig = CONFIG) -> Executor:
+        settings = Settings(config, 0, homes, "archive", tuple(sys.path))
         if request.param == "processes":
             made.append(ProcessExecutor(workers, settings))
-        else:
+        elif request.param == "inline":
             made.append(InlineExecutor(workers, settings, serve))
+        else:
+            broker, depot = Broker(request.getfixturevalue("broker")), open_depot(str(tmp_path / f"{len(made)}"))
+            made.append(CeleryExecutor(broker, depot, config, "archive", "contract", shards=workers, homes=homes))
         return made[-1]
+
+    if request.param == "celery":
+        request.getfixturevalue("broker")
 
     yield build
     for executor in made:
         executor.close()
 
 
-def collect(executor: PipeExecutor, count: int) -> list[ExecutorEvent]:
+def collect(executor: Executor, count: int) -> list[ExecutorEvent]:
     """Events of so many entries, each of one."""
     events: list[ExecutorEvent] = []
     while len(events) < count:
@@ -85,7 +103,7 @@ def test_every_entry_of_a_chunk_comes_back_once(make: Make, origin: Origin) -> N
     events = collect(executor, 10)
 
     assert {(w, w * 10 + n, n) for w in range(2) for n in range(5)} == {
-        (event.worker, result.row.seq, len(result.payload))
+        (event.worker, result.row.seq, result.row.bytes_body)
         for event in events
         if isinstance(event, Settled)
         for result in event.results

@@ -466,7 +466,9 @@ class CeleryExecutor:
         return min(able, key=lambda one: (leases.count(one.beat.machine), len(one.outs)), default=None)
 
     def _may_use(self, machine: _Machine) -> bool:
-        return self._config.parse is None or self._config.parse in machine.beat.parse
+        """Whether it works for nobody else, and was started with the function that this run needs."""
+        parse = self._config.parse
+        return machine.beat.run in ("", self._run) and (parse is None or parse in machine.beat.parse)
 
     def _place(self) -> None:
         """Order what waits for a machine."""

@@ -36,10 +36,15 @@ class ProcessExecutor(PipeExecutor):
         return start(config.engine, config.conc, read_fd, write_fd)
 
 
-def make_executor(config: CrawlConfig, keep: Keep, spool: Path | None = None, spare: Spare | None = None) -> Executor:
-    """The executor that a configuration asks for; its workers make of each fate what `keep` says, and spool there."""
+def make_executor(
+    config: CrawlConfig, keep: Keep, spool: Path | None = None, spare: Spare | None = None, shards: int = 0
+) -> Executor:
+    """The executor that a configuration asks for; its workers make of each fate what `keep` says, and spool there.
+
+    Where several machines have `shards` between them, no entry leaves the one of its host but through the parent.
+    """
     homes = config.procs if needs_homes(config) else 0
     # Python passes over a Path in there, and so do we; a name that is no UTF-8 could not travel.
     paths = tuple(path for path in sys.path if isinstance(path, str) and path.encode(errors="ignore").decode() == path)
     folder = None if spool is None else os.fsencode(spool.resolve())
-    return ProcessExecutor(config.procs, Settings(config, 0, homes, keep, paths, folder), spare=spare)
+    return ProcessExecutor(config.procs, Settings(config, 0, homes, keep, paths, folder, shards), spare=spare)

@@ -14,6 +14,7 @@ from crawler.export.heads import Heads
 from crawler.export.hosts import HostParts, host_parts
 from crawler.export.snapshot import Snapshot
 from crawler.records import Row
+from crawler.store.elsewhere import is_elsewhere
 from crawler.surt import surt
 
 Kind = Literal["string", "int16", "int32", "int64", "float64", "timestamp", "json"]
@@ -102,7 +103,8 @@ def _capture(row: Row, crawl: str) -> tuple[Any, ...]:
     if not row.warc_length:
         return (None, None, None, None, crawl, None)
     subset = "warc" if row.outcome == "fetched" and row.status == 200 else "crawldiagnostics"
-    return (f"warc/{row.warc_file}", row.warc_offset, row.warc_length, "0", crawl, subset)
+    file = row.warc_file or ""
+    return (file if is_elsewhere(file) else f"warc/{file}", row.warc_offset, row.warc_length, "0", crawl, subset)
 
 
 def _charset(label: str) -> str:

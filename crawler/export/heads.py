@@ -9,9 +9,11 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from crawler import warc
+from crawler.errors import CrawlerError
 from crawler.export.snapshot import Snapshot
 from crawler.headers import first
 from crawler.records import Row
+from crawler.store.elsewhere import is_elsewhere, read_at
 
 _GZIP = 16 + zlib.MAX_WBITS
 _START_BYTES = 1024  # of a record: its WARC head, but for very long URLs
@@ -50,15 +52,14 @@ class Heads:
             return _NOTHING
         try:
             return self._read(row.warc_file, row.warc_offset, row.warc_length, row.status or 0)
-        except (OSError, ValueError, zlib.error):
+        except (OSError, ValueError, zlib.error, CrawlerError):
             self._crawl.leave_out(row)
             return _NOTHING
 
     def _read(self, file: str, offset: int, length: int, status: int) -> Head:
-        descriptor = self._open(file)
         size = _START_BYTES
         while True:
-            member = os.pread(descriptor, min(size, length), offset)
+            member = self._bytes(file, offset, min(size, length))
             start, end, _ = zlib.decompressobj(_GZIP).decompress(member).partition(b"\r\n\r\n")
             if end:
                 break
@@ -68,9 +69,14 @@ class Heads:
         found = _IDENTIFIED.search(start + b"\r\n")
         location = None
         if 300 <= status < 400:
-            _, block = warc.read_record(os.pread(descriptor, length, offset))
+            _, block = warc.read_record(self._bytes(file, offset, length))
             location = first(warc.parse_http(block)[3], "location")
         return Head(found[1].decode("latin-1") if found else None, location)
+
+    def _bytes(self, file: str, offset: int, length: int) -> bytes:
+        if is_elsewhere(file):
+            return read_at(self._crawl.folder.warc, file, offset, length)
+        return os.pread(self._open(file), length, offset)
 
     def _open(self, file: str) -> int:
         if self._descriptor is None or file != self._file:

@@ -7,7 +7,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 from isal import igzip_lib
 
-from crawler.errors import NotRecordedError
+from crawler.errors import NotRecordedError, StoreError
 from crawler.export.snapshot import WarcFile
 
 _PIECE_BYTES = 64 * 1024
@@ -47,13 +47,13 @@ def members(warc: WarcFile, take: Callable[[bytes], object] = len) -> Iterator[M
     """
     at = 0
     try:
-        with warc.path.open("rb") as file:
+        with warc.open() as file:
             reader, data = _Reader(file, warc.length, take), b""
             while at < warc.length:
                 head, length, data = _member(reader, data)
                 yield Member(at, length, head)
                 at += length
-    except (OSError, ValueError, _DamagedError) as error:
+    except (OSError, ValueError, StoreError, _DamagedError) as error:
         why = str(error).rstrip(".")
         raise NotRecordedError(f"{warc.path} is damaged: the record at byte {at} cannot be read: {why}.") from error
 

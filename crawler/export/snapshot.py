@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self
 
 from crawler.config import CrawlConfig
+from crawler.depot.base import Depot
 from crawler.errors import FolderError
 from crawler.records import Row
 from crawler.store.archive import archive_files
 from crawler.store.database import COLUMNS, open_reading, read_meta
+from crawler.store.elsewhere import depot_of
 from crawler.store.folder import CrawlFolder
 
 _ROWS = f"SELECT {', '.join(COLUMNS)} FROM pages ORDER BY seq"  # noqa: S608 - the names of a struct's fields
 
 
+_ELSEWHERE = "SELECT DISTINCT warc_file FROM pages WHERE warc_file LIKE '%/%'"
+
+
 class WarcFile(NamedTuple):
-    """An archive file, and how many of its bytes are committed."""
+    """An archive file, and how many of its bytes are committed; without a `depot` it is a file of this machine."""
 
     path: Path
     length: int
+    depot: Depot | None = None
+
+    def open(self) -> BinaryIO:
+        """The file, to read; one of a depot is read at once (about 50 MB at most). Raises OSError and StoreError."""
+        if self.depot is None:
+            return self.path.open("rb")
+        data = self.depot.get(self.path.as_posix())
+        if data is None:
+            raise FileNotFoundError(f"it is not in {self.depot.url} any more")
+        return io.BytesIO(data)
 
 
 class Snapshot:
@@ -68,7 +84,17 @@ class Snapshot:
         """The archive's files in their order; what was not committed is no part of them."""
         last, length = self.meta["warc_file"], int(self.meta["warc_length"])
         files = [path for path in archive_files(self.folder.warc) if _order(path.name) <= _order(last)]
-        return [WarcFile(path, length if path.name == last else path.stat().st_size) for path in files]
+        own = [WarcFile(path, length if path.name == last else path.stat().st_size) for path in files]
+        return own + self._elsewhere()
+
+    def _elsewhere(self) -> list[WarcFile]:
+        """The files that other machines wrote, as far as a row points into them."""
+        if "depot" not in self.meta:
+            return []
+        names = {name for (name,) in self._connection.execute(_ELSEWHERE)}
+        depot = depot_of(self.folder.path)
+        found = (WarcFile(Path(name), size, depot) for name, size in depot.sizes("warc/") if name in names)
+        return sorted(found, key=lambda warc: warc.path)
 
 
 def _order(name: str) -> tuple[int, str]:

@@ -64,7 +64,7 @@ class Shift:
         self._host = host
         self._folder = folder
         self._told = told
-        self._executor = make_executor(plan.config, plan.keep, folder)
+        self._executor = make_executor(plan.config, plan.keep, folder, shards=plan.shards)
         self._crew = Crew(self._executor, plan.config, self._is_ours)
         self._jobs: dict[int, _Job] = {}
         self._known: set[int] = set()  # all chunks of this run that were ever taken: an order may come twice

@@ -10,9 +10,10 @@ from typing import NamedTuple
 from crawler import warc
 from crawler.body import Body
 from crawler.digests import Digest
-from crawler.errors import FolderError, NotRecordedError
+from crawler.errors import ConfigError, FolderError, NotRecordedError, StoreError
 from crawler.records import Headers, Row
 from crawler.store.database import open_reading, read_meta
+from crawler.store.elsewhere import read_at
 from crawler.store.folder import CrawlFolder
 
 _CRAWLS_MOST = 10_000  # crawls that name each other in a circle would never end
@@ -71,12 +72,10 @@ def read_answer(folder: Path, row: Row, max_body: int) -> tuple[Headers, bytes]:
 def _read(place: _Place, seq: int) -> _Answer:
     path = place.folder / place.file
     try:
-        with path.open("rb") as file:
-            file.seek(place.offset)
-            member = file.read(place.length)
+        member = read_at(place.folder, place.file, place.offset, place.length)
         fields, block = warc.read_record(member)
         status, _, _, headers, payload = warc.parse_http(block)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, StoreError, FolderError, ConfigError) as error:
         why = str(error).rstrip(".")
         raise NotRecordedError(
             f"The record of seq {seq} cannot be read at byte {place.offset} of {path}: {why}."

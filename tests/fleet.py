@@ -1,0 +1,129 @@
+"""Real parts of a distributed crawl for tests: a Redis, machines and coordinators, each a process group of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import redis as client
+from command import members, until
+
+QUICK = Path(__file__).with_name("quick")
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What the processes are started with: leases of seconds instead of many."""
+    return {**os.environ, "PYTHONPATH": str(QUICK), **(extra or {})}
+
+
+class Redis:
+    """A redis-server on a port that was free; it can be killed and started again with what it has written."""
+
+    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
+        self._folder = folder
+        self._options = options
+        self.port = _free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.start()
+
+    def start(self) -> None:
+        """Start it; it answers when this returns."""
+        fixed = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--dir", str(self._folder)]
+        port = [] if "--port" in self._options else ["--port", str(self.port)]
+        self.process = subprocess.Popen(
+            ["redis-server", *fixed, *port, *self._options],
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        until(self._listens)
+
+    def client(self) -> client.Redis:
+        """A client of our own."""
+        return client.Redis(port=self.port)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+    def _listens(self) -> bool:
+        assert self.process.poll() is None
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+@contextlib.contextmanager
+def running_redis(folder: Path, options: Sequence[str] = ()) -> Iterator[Redis]:
+    """A Redis that writes to `folder`."""
+    redis = Redis(folder, options)
+    try:
+        yield redis
+    finally:
+        redis.kill()
+
+
+class Machine:
+    """`crawl worker` in a session of its own; `log` is what it said."""
+
+    def __init__(self, url: str, folder: Path, *flags: str, extra: Mapping[str, str] | None = None) -> None:
+        self._log = folder / f"machine-{time.monotonic_ns()}.log"
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "crawler", "worker", "--broker", url, "--procs", "2", "--conc", "8", *flags],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=environment(extra),
+                cwd=folder,
+            )
+
+    @property
+    def log(self) -> str:
+        """What it said so far."""
+        return self._log.read_text()
+
+    def ready(self) -> None:
+        """Wait until it waits for chunks."""
+        until(lambda: "waits for chunks" in self.log or self.process.poll() is not None)
+        assert self.process.poll() is None, self.log
+
+    def workers(self) -> set[int]:
+        """Its worker processes."""
+        return members(self.process.pid) - {self.process.pid}
+
+    def kill(self) -> None:
+        """End all of it as a power cut would."""
+        for pid in members(self.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+    def leave(self) -> int:
+        """Ask it to leave; its exit status."""
+        self.process.terminate()
+        return self.process.wait()
+
+
+@contextlib.contextmanager
+def running_machine(url: str, folder: Path, *flags: str, extra: Mapping[str, str] | None = None) -> Iterator[Machine]:
+    """A machine that is ready."""
+    machine = Machine(url, folder, *flags, extra=extra)
+    try:
+        machine.ready()
+        yield machine
+    finally:
+        machine.kill()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
