@@ -51,7 +51,7 @@ class Machine:
     """This machine, from `start` to `close`; `take` is called by as many threads as it takes chunks.
 
     `parse` are the functions that it may run, `where` its own path of the depot, `say` tells people what it does.
-    `fault` is the sentence of what must end it, `broken` is called then.
+    `fault` is the sentence of what must end it, `broken` is called then. One that is `leaving` takes no more chunks.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Machine:
         self._fences: dict[int, int] = {}
         self._renewed = time.monotonic()
         self._lost = False
-        self._leaving = False
+        self.leaving = False
         self._left = threading.Event()
         self._telling = ThreadPoolExecutor(1, thread_name_prefix="telling")
         self._thread = threading.Thread(target=self._stay, name="beat", daemon=True)
@@ -105,7 +105,7 @@ class Machine:
     def stop(self) -> None:
         """Finish what is in flight, for some seconds, and hand back the rest."""
         with self._lock:
-            self._leaving = True
+            self.leaving = True
             shift = self._shift
         if shift is not None:
             shift.end()
@@ -126,7 +126,7 @@ class Machine:
             self._say("The broker does not hear that this machine leaves; after a lease it will be taken for dead.")
 
     def _begin(self, order: Order) -> Callable[[], object] | str:
-        if self._leaving or order.machine != self.id or order.term != self._term:
+        if self.leaving or order.machine != self.id or order.term != self._term:
             return "stale"  # a message that came twice, or after its lease
         if order.fence < self._fences.get(order.shard, 0):
             return "stale"

@@ -26,19 +26,19 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 class Redis:
     """A redis-server on a port that was free; it can be killed and started again with what it has written."""
 
-    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
-        self._folder = folder
-        self._options = options
+    def __init__(self, folder: Path, options: Sequence[str] = (), *, tls: bool = False) -> None:
         self.port = _free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.url = f"{'rediss' if tls else 'redis'}://127.0.0.1:{self.port}/0"
+        self._folder = folder
+        self._options = [f"--{'tls-' if tls else ''}port", str(self.port), *options]
         self.start()
 
     def start(self) -> None:
         """Start it; it answers when this returns."""
         fixed = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--dir", str(self._folder)]
-        port = [] if "--port" in self._options else ["--port", str(self.port)]
         self.process = subprocess.Popen(
-            ["redis-server", *fixed, *port, *self._options],
+            ["redis-server", *fixed, *self._options],
+            cwd=self._folder,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -60,9 +60,9 @@ class Redis:
 
 
 @contextlib.contextmanager
-def running_redis(folder: Path, options: Sequence[str] = ()) -> Iterator[Redis]:
+def running_redis(folder: Path, options: Sequence[str] = (), *, tls: bool = False) -> Iterator[Redis]:
     """A Redis that writes to `folder`."""
-    redis = Redis(folder, options)
+    redis = Redis(folder, options, tls=tls)
     try:
         yield redis
     finally:

@@ -21,6 +21,7 @@ from crawler.errors import WorkerError
 from crawler.escape import printable
 from crawler.function import check_name
 
+_AGAIN_S = 1.0
 _ABOUT = """\
 Example: crawl worker --broker redis://queue.internal/0 --procs 4 --conc 256
 
@@ -67,6 +68,7 @@ def main(args: argparse.Namespace) -> int:
     from crawler.fleet.words import TASK, Order, queue_of
     from crawler.machine import Machine, chunks_most
 
+    warnings.filterwarnings("ignore", category=SecurityWarning)  # root is dangerous with pickle, and here is JSON alone
     config = CrawlConfig(procs=args.procs, conc=args.conc)  # so that senseless numbers are refused here
     broker = Broker(args.broker)
     board = Board(connect(broker))
@@ -81,21 +83,14 @@ def main(args: argparse.Namespace) -> int:
             return machine.take(msgspec.convert(order, Order))
 
         app.task(take, name=TASK)
-        worker = app.Worker(
-            queues=[queue_of(machine.id)],
-            hostname=f"crawl-{machine.id}@{machine.host}",
-            pool="threads",
-            concurrency=chunks_most(config.procs),
-            loglevel="WARNING",
-            quiet=True,
-            without_gossip=True,
-            without_mingle=True,
-        )
         _stop_with(machine)
-        warnings.filterwarnings("ignore", category=SecurityWarning)  # root is dangerous with pickle; here is JSON alone
         machine.start()
         _say(f"Machine {machine.id} waits for chunks from {broker.url}.")
-        worker.start()
+        while not machine.leaving:
+            _consume(app, queue_of(machine.id), f"crawl-{machine.id}@{machine.host}", chunks_most(config.procs))
+            if not machine.leaving:  # Celery gives up on some losses of a connection that it could outlive
+                _say("Celery lost the broker; it begins again.")
+                time.sleep(_AGAIN_S)
         machine.close()
     if machine.fault:
         raise WorkerError(machine.fault)
@@ -103,11 +98,27 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+def _consume(app: Any, queue: str, name: str, at_once: int) -> None:
+    """Take orders from a queue, until Celery is told to stop or cannot go on."""
+    worker = app.Worker(
+        queues=[queue],
+        hostname=name,
+        pool="threads",
+        concurrency=at_once,
+        loglevel="WARNING",
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+    )
+    worker.start()
+
+
 def _stop_with(machine: Any) -> None:
     """Celery waits for its tasks when it is told to stop, and they for the machine: so that is told first."""
     from celery.signals import worker_shutting_down
 
     def stop(**_: object) -> None:
+        machine.leaving = True
         _say("Leaving: what is in flight is finished, the rest handed back.")
         threading.Thread(target=machine.stop, name="stop").start()
 

@@ -1,0 +1,422 @@
+"""The promise on many machines: whatever is killed, each entry has one row, and each row its whole page."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from buckets import BUCKET, running_buckets
+from command import until
+from conftest import Origin
+from fleet import Machine, Redis, environment, running_machine, running_redis
+
+import crawler
+from crawler.store.database import open_reading, read_meta
+
+FLAGS = ("--allow-private", "--no-robots", "--chunk-size", "20", "--quiet")
+QUICK_PAGES = 240
+HELD = 4
+
+
+@dataclasses.dataclass
+class Site:
+    """One list, one broker, one store, one output."""
+
+    folder: Path
+    redis: Redis
+    origin: Origin
+    key: str
+    store: str
+    extra: dict[str, str]
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "out.crawl"
+
+    def write(self, *more: str, pages: int = QUICK_PAGES, held: int = HELD) -> int:
+        """A list of so many pages on two hosts, and some on a third that come only when they are released."""
+        urls = [self.origin.url(f"/bytes/{n}?{self.key}", host=f"127.0.0.{1 + n % 2}") for n in range(1, pages + 1)]
+        urls += [self.origin.url(f"/hold/{self.key}?{n}", host="127.0.0.3") for n in range(held)]
+        urls += more
+        (self.folder / "urls.txt").write_text("".join(f"{url}\n" for url in urls))
+        return len(urls)
+
+    def command(self, *flags: str) -> list[str]:
+        return [
+            sys.executable, "-m", "crawler", "urls.txt", "--broker", self.redis.url, "--store", self.store,
+            "--out", str(self.out), *FLAGS, *flags,
+        ]  # fmt: skip
+
+    @contextlib.contextmanager
+    def coordinator(self, *flags: str) -> Iterator[subprocess.Popen[str]]:
+        """The coordinator, in a session of its own."""
+        child = subprocess.Popen(
+            self.command(*flags), cwd=self.folder, env=environment(self.extra), stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        )  # fmt: skip
+        try:
+            yield child
+        finally:
+            child.kill()
+            child.wait()
+            assert child.stdout is not None
+            child.stdout.close()
+
+    def machine(self, *flags: str) -> contextlib.AbstractContextManager[Machine]:
+        return running_machine(self.redis.url, self.folder, *flags, extra=self.extra)
+
+    def recorded(self) -> int:
+        """How many rows there are."""
+        try:
+            with contextlib.closing(open_reading(self.out / "crawl.db")) as connection:
+                return int(connection.execute("SELECT count(*) FROM pages").fetchone()[0])
+        except (crawler.CrawlerError, OSError):
+            return 0
+
+    def until_most(self, share: float = 0.5) -> None:
+        """Until so much of what is quick is recorded, while what is held keeps the crawl from its end."""
+        until(lambda: self.recorded() >= share * QUICK_PAGES)
+
+    def finish(self, child: subprocess.Popen[str]) -> None:
+        """Let the held pages come, and the crawl end."""
+        self.origin.release(self.key)
+        said, _ = child.communicate()
+        assert 0 == child.returncode, said
+
+    def judge(self, entries: int) -> None:
+        """Each entry has one row, each row its page, byte for byte; and nothing is left in the store but pages."""
+        with crawler.open(self.out) as results:
+            rows = collections.Counter((page.outcome, page.status) for page in results.pages())
+            assert {("fetched", 200): entries} == rows
+            for page in results.pages():
+                if "/bytes/" in page.url:
+                    length = int(page.url.partition("/bytes/")[2].partition("?")[0])
+                    assert (length, length) == (len(page.body), page.row.bytes_body), page.url
+        if not self.store.startswith("s3"):
+            left = {path.relative_to(self.store).parts[0] for path in Path(self.store).rglob("*") if path.is_file()}
+            assert {"warc", "crawl"} == left
+
+
+@pytest.fixture(scope="session")
+def buckets() -> Iterator[dict[str, str]]:
+    with running_buckets() as environment:
+        yield environment
+
+
+@pytest.fixture
+def site(request: pytest.FixtureRequest, origin: Origin, tmp_path: Path) -> Iterator[Site]:
+    """A crawl on a broker of its own."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    with running_redis(folder) as redis:
+        yield Site(tmp_path, redis, origin, tmp_path.name, str(tmp_path / "store"), {})
+        origin.release(tmp_path.name)
+
+
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_the_same_crawl_as_on_one_machine(kind: str, site: Site, request: pytest.FixtureRequest) -> None:
+    """The same rows; every command reads them and their pages; and nothing of it is left at the broker."""
+    if kind == "s3":
+        site.extra = request.getfixturevalue("buckets")
+        site.store = f"s3://{BUCKET}/{site.key}"
+    entries = site.write(held=0)
+    alone = [sys.executable, "-m", "crawler", "urls.txt", "--out", "alone.crawl", *FLAGS]
+    subprocess.run(alone, cwd=site.folder, check=True)
+    with site.machine(), site.coordinator() as child:
+        site.finish(child)
+    columns = "seq, url, outcome, status, attempts, bytes_body, digest, body_digest, content_type"
+    with crawler.open(site.folder / "alone.crawl") as one, crawler.open(site.out) as many:
+        query = f"SELECT {columns} FROM pages ORDER BY seq"
+        assert list(one.query(query)) == list(many.query(query))
+
+    def say(*arguments: str) -> str:
+        command = [sys.executable, "-m", "crawler", *arguments]
+        return subprocess.run(
+            command, cwd=site.folder, env={**os.environ, **site.extra}, check=True, capture_output=True, text=True
+        ).stdout
+
+    url = site.origin.url(f"/bytes/7?{site.key}", host="127.0.0.2")
+    assert 7 == len(say("get", "out.crawl", url))
+    say("export", "out.crawl", "--to", "jsonl", "out.jsonl")
+    say("export", "out.crawl", "--to", "wacz", "out.wacz")
+    say("export", "out.crawl", "--to", "cdxj", "out.cdxj")
+    assert entries == len((site.folder / "out.cdxj").read_text().splitlines())
+    assert entries == len((site.folder / "out.jsonl").read_text().splitlines())
+    assert entries == json.loads(say("report", "out.crawl", "--json"))["entries"]
+    if kind == "folder":
+        site.judge(entries)
+
+
+def test_a_finished_crawl_asks_nobody(site: Site) -> None:
+    """The same command again is done at once, and needs neither broker nor machine."""
+    entries = site.write(held=0)
+    with site.machine(), site.coordinator() as child:
+        site.finish(child)
+    site.redis.kill()
+    with site.coordinator() as child:
+        site.finish(child)
+    site.redis.start()
+    site.judge(entries)
+
+
+def test_a_worker_process_is_killed(site: Site) -> None:
+    """Its machine goes on without it, and nobody else hears of it."""
+    entries = site.write()
+    with site.machine() as machine, site.coordinator() as child:
+        site.until_most()
+        os.kill(max(machine.workers()), signal.SIGKILL)
+        site.finish(child)
+    site.judge(entries)
+
+
+def test_a_machine_is_killed(site: Site) -> None:
+    """After its lease another does its chunks."""
+    entries = site.write()
+    with site.machine() as one, site.machine(), site.coordinator() as child:
+        until(lambda: sum(site.origin.hits(f"/hold/{site.key}?{n}") for n in range(HELD)) == HELD)
+        site.until_most()
+        one.kill()
+        site.finish(child)
+    site.judge(entries)
+
+
+def test_all_machines_are_killed_and_another_comes(site: Site) -> None:
+    """The coordinator waits for one."""
+    entries = site.write()
+    with site.coordinator() as child:
+        with site.machine() as one:
+            site.until_most()
+            one.kill()
+        with site.machine():
+            site.finish(child)
+    site.judge(entries)
+
+
+def test_a_machine_leaves(site: Site) -> None:
+    """It finishes or hands back what it has, and nobody waits for a lease."""
+    entries = site.write()
+    with site.machine() as one, site.coordinator() as child:
+        site.until_most()
+        assert 0 == one.leave()
+        with site.machine():
+            site.finish(child)
+    site.judge(entries)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_the_coordinator_ends_and_comes_back(how: signal.Signals, site: Site) -> None:
+    """The same command goes on; what machines did meanwhile is taken in, not fetched again."""
+    entries = site.write()
+    with site.machine():
+        with site.coordinator() as child:
+            site.until_most()
+            os.kill(child.pid, how)
+            child.wait()
+        with site.coordinator() as child:
+            site.finish(child)
+    site.judge(entries)
+
+
+def restart(redis: Redis) -> None:
+    redis.kill()
+    redis.start()
+
+
+def flush(redis: Redis) -> None:
+    redis.client().flushall()
+
+
+@pytest.mark.parametrize("fault", [restart, flush])
+def test_the_broker_forgets(fault: Callable[[Redis], None], site: Site) -> None:
+    """Killed and started again with its file, or emptied: what was in it is in the store, or is sent again."""
+    entries = site.write()
+    with site.machine(), site.coordinator() as child:
+        site.until_most()
+        fault(site.redis)
+        site.finish(child)
+    site.judge(entries)
+
+
+def test_the_broker_is_away_for_longer_than_a_lease(site: Site) -> None:
+    """Machines let go of what may be others' by then, and take it up again when the broker is back."""
+    entries = site.write()
+    with site.machine() as machine, site.coordinator() as child:
+        site.until_most()
+        site.redis.kill()
+        until(lambda: "hands back its chunks" in machine.log)
+        site.redis.start()
+        site.finish(child)
+    site.judge(entries)
+
+
+def test_a_second_coordinator_is_refused(site: Site) -> None:
+    """Of another crawl, while the first one leads; in one sentence."""
+    entries = site.write()
+    with site.machine(), site.coordinator() as child:
+        site.until_most()
+        command = [part.replace("out.crawl", "other.crawl") for part in site.command()]
+        second = subprocess.run(
+            command, cwd=site.folder, env=environment(), capture_output=True, text=True, check=False
+        )
+        site.finish(child)
+    assert 2 == second.returncode
+    assert second.stderr.startswith("crawl: Another crawl leads on this broker (run ")
+    site.judge(entries)
+
+
+def test_a_store_of_another_crawl_is_refused(site: Site) -> None:
+    """Two crawls do not mix their pages."""
+    site.write(held=0)
+    with site.machine(), site.coordinator() as child:
+        site.finish(child)
+    command = [part.replace("out.crawl", "other.crawl") for part in site.command()]
+    second = subprocess.run(command, cwd=site.folder, env=environment(), capture_output=True, text=True, check=False)
+
+    assert (2, True) == (second.returncode, "holds the pages of another crawl; choose another --store" in second.stderr)
+
+
+def test_a_page_that_kills_its_machine(site: Site) -> None:
+    """Its chunk is split until it is alone: it is the only one that is condemned."""
+    flags = ("--parse", "killing:kill")
+    site.extra = {"PYTHONPATH": f"{Path(__file__).with_name('quick')}{os.pathsep}{Path(__file__).parent}"}
+    (site.folder / "urls.txt").write_text(
+        "".join(f"{site.origin.url(f'/bytes/{n}?{site.key}')}\n" for n in (*range(660, 670),))
+    )
+    deaths = 0
+    with site.coordinator(*flags) as child:
+        while child.poll() is None:
+            with site.machine(*flags) as machine:
+                until(lambda machine=machine: machine.process.poll() is not None or child.poll() is not None)  # type: ignore[misc]
+                deaths += machine.process.poll() is not None
+        said, _ = child.communicate()
+    assert 0 == child.returncode, said
+    with crawler.open(site.out) as results:
+        ended = {page.url.partition("/bytes/")[2][:3]: (page.outcome, page.error_class) for page in results.pages()}
+
+    assert {f"{n}": ("fetched", None) for n in range(660, 670) if n != 666} | {
+        "666": ("failed", "worker_crash")
+    } == ended
+    assert deaths <= 8
+
+
+def test_a_host_sees_no_more_than_its_limit(site: Site) -> None:
+    """Two machines with two processes each: no host has more in flight than --per-host, as the server counts."""
+    urls = [site.origin.url(f"/slow-head?s=0.02&{site.key}={n}", host=f"127.0.0.{1 + n % 3}") for n in range(300)]
+    (site.folder / "urls.txt").write_text("".join(f"{url}\n" for url in urls))
+    before = site.origin.stats()["requests"]
+    with site.machine(), site.machine(), site.coordinator("--per-host", "2") as child:
+        most = 0
+        while child.poll() is None:
+            most = max(most, site.origin.stats()["in_flight"] - 1)
+        site.finish(child)
+    site.judge(300)
+
+    assert 300 <= site.origin.stats()["requests"] - before
+    assert 0 < most <= 3 * 2
+
+
+def test_a_broker_behind_tls(origin: Origin, tmp_path: Path) -> None:
+    """Its certificate is checked against the authority that the URL names; without one it is not trusted."""
+    authority, folder = trustme.CA(), tmp_path / "redis"
+    folder.mkdir()
+    issued = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    issued.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    options = ["--port", "0", "--tls-auth-clients", "no"]
+    options += ["--tls-cert-file", "server.pem", "--tls-key-file", "server.pem", "--tls-ca-cert-file", "ca.pem"]
+    with running_redis(folder, options, tls=True) as redis:
+        site = Site(tmp_path, redis, origin, tmp_path.name, str(tmp_path / "store"), {})
+        stranger = site.command()
+        redis.url += f"?ssl_ca_certs={folder / 'ca.pem'}"
+        entries = site.write(held=0)
+        refused = subprocess.run(stranger, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+        with site.machine(), site.coordinator() as child:
+            site.finish(child)
+        site.judge(entries)
+
+    assert (2, True) == (refused.returncode, "does not answer" in refused.stderr)
+
+
+def test_a_password_is_seen_by_nobody(origin: Origin, tmp_path: Path) -> None:
+    """It comes from the environment; it is in no command line, log, row, or key, and never in a URL."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    with running_redis(folder, ["--requirepass", "pass-of-a-test"]) as redis:
+        extra = {"CRAWL_BROKER_PASSWORD": "pass-of-a-test", "AWS_SECRET_ACCESS_KEY": "key-of-a-test"}
+        site = Site(tmp_path, redis, origin, tmp_path.name, str(tmp_path / "store"), extra)
+        entries = site.write()
+        with site.machine() as machine, site.coordinator() as child:
+            site.until_most()
+            lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in (machine.process.pid, child.pid)]
+            site.finish(child)
+        seen = [
+            *lines,
+            machine.log.encode(),
+            (folder / "appendonlydir").joinpath("appendonly.aof.1.incr.aof").read_bytes(),
+        ]
+        seen += [path.read_bytes() for path in site.out.rglob("*") if path.is_file()]
+        seen += [path.read_bytes() for path in Path(site.store).rglob("*") if path.is_file()]
+        site.judge(entries)
+
+    assert [False] * len(seen) == [b"pass-of-a-test" in data or b"key-of-a-test" in data for data in seen]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (
+            ["--broker", "redis://:secret@127.0.0.1/0", "--store", "s"],
+            "give it in the environment as CRAWL_BROKER_PASSWORD",
+        ),
+        (["--broker", "amqp://127.0.0.1", "--store", "s"], "A broker is written redis://host:port/0"),
+        (["--broker", "redis://127.0.0.1:1/0", "--store", "s"], "The broker redis://127.0.0.1:1/0 does not answer"),
+        (["--broker", "redis://127.0.0.1:1/0"], "Many machines need both --broker and --store"),
+        (["--store", "s"], "Many machines need both --broker and --store"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(flags: list[str], words: str, tmp_path: Path) -> None:
+    """Before anything begins, and without a secret in it."""
+    (tmp_path / "urls.txt").write_text("http://127.0.0.1/\n")
+    command = [sys.executable, "-m", "crawler", "urls.txt", *flags]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert (2, True, False) == (run.returncode, words in run.stderr, "secret@" in run.stderr)
+
+
+def test_one_machine_does_not_pay_for_many(site: Site) -> None:
+    """Without --broker nothing of Celery, Redis or S3 is imported."""
+    site.write(pages=3, held=0)
+    code = (
+        "import sys; from crawler.cli.main import main; "
+        "main(['urls.txt', '--out', 'x', '--quiet', '--allow-private', '--no-robots']); "
+        "print({'celery', 'kombu', 'redis', 'obstore', 'packaging'} & set(sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=site.folder, capture_output=True, text=True, check=True)
+
+    assert "set()\n" == run.stdout
+
+
+def test_the_store_is_noted_and_kept(site: Site) -> None:
+    """`meta` names it; another one for the same crawl is refused."""
+    site.write()
+    with site.machine():
+        with site.coordinator() as child:
+            site.until_most()
+        with contextlib.closing(open_reading(site.out / "crawl.db")) as connection:
+            assert site.store == read_meta(connection)["depot"]
+        command = [part.replace(site.store, f"{site.store}-other") for part in site.command()]
+        other = subprocess.run(command, cwd=site.folder, env=environment(), capture_output=True, text=True, check=False)
+        with site.coordinator() as child:
+            site.finish(child)
+
+    assert (2, True) == (other.returncode, f"has pages in the store {site.store}; give that one" in other.stderr)
