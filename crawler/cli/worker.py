@@ -65,8 +65,8 @@ def main(args: argparse.Namespace) -> int:
 
     from crawler.fleet.board import Board
     from crawler.fleet.broker import Broker, connect
+    from crawler.fleet.machine import Machine, chunks_most
     from crawler.fleet.words import TASK, Order, queue_of
-    from crawler.machine import Machine, chunks_most
 
     warnings.filterwarnings("ignore", category=SecurityWarning)  # root is dangerous with pickle, and here is JSON alone
     config = CrawlConfig(procs=args.procs, conc=args.conc)  # so that senseless numbers are refused here
