@@ -13,6 +13,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from isal import igzip
@@ -59,15 +60,28 @@ def warc_folder(run: str) -> str:
     return f"warc/{run}/"
 
 
-def name_of(chunk: int, attempt: str, part: int) -> str:
-    """The last part of the names of a pack's two objects."""
-    return f"{chunk}.{attempt}.{part:04d}"
+def rows_name(run: str, chunk: int, attempt: str, part: int) -> str:
+    """The name of a pack's rows."""
+    return f"{rows_folder(run)}{chunk}.{attempt}.{part:04d}"
 
 
-def chunk_of(name: str) -> tuple[int, str]:
-    """The chunk and the attempt that an object of either kind is named for."""
-    chunk, attempt, *_ = name.rpartition("/")[2].split(".")
-    return int(chunk), attempt
+def warc_name(rows: str) -> str:
+    """The name of the WARC file beside the rows of that name."""
+    return f"warc/{rows.removeprefix('rows/')}.warc.gz"
+
+
+class Named(NamedTuple):
+    """What the name of a pack's rows says."""
+
+    chunk: int
+    attempt: str
+    part: int
+
+
+def chunk_of(rows: str) -> Named:
+    """Of which chunk, which attempt at it, and which part of that the rows of a name are."""
+    chunk, attempt, part = rows.rpartition("/")[2].split(".")
+    return Named(int(chunk), attempt, int(part))
 
 
 def write_pack(pack: Pack) -> bytes:
@@ -108,7 +122,8 @@ class Packer:
         self.moved: list[FlowState] = []
         self.bytes = 0
         self._digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-        self._name = f"{warc_folder(self._run)}{name_of(self._chunk, self._attempt, self._part)}.warc.gz"
+        self._rows_name = rows_name(self._run, self._chunk, self._attempt, self._part)
+        self._name = warc_name(self._rows_name)
         self._path: Path | None = None
 
     def add(self, result: Result) -> None:
@@ -128,7 +143,7 @@ class Packer:
 
     def cut(self, depot: Depot, *, done: bool) -> Callable[[], str]:
         """End this part; what is returned lays it down, and tells the name of its rows. It may be called again."""
-        name = f"{rows_folder(self._run)}{name_of(self._chunk, self._attempt, self._part)}"
+        name = self._rows_name
         path, warc = self._path, self._name if self._path is not None else ""
         pack = Pack(
             self._run, self._chunk, self._attempt, self._part, self._machine, tuple(self.rows), tuple(self.moved),

@@ -145,7 +145,7 @@ def test_rows_point_into_the_file_beside_them(depot: Depot, tmp_path: Path) -> N
     packs = [read_pack(depot.get(name) or b"") for name in names]
 
     assert ["rows/run/7.attempt.0000", "rows/run/7.attempt.0001"] == names
-    assert [(7, "attempt")] * 2 == [chunk_of(name) for name in names]
+    assert [(7, "attempt", 0), (7, "attempt", 1)] == [chunk_of(name) for name in names]
     assert [[b"first", None], [b"third"]] == [
         [
             depot.read(row.warc_file, row.warc_offset or 0, row.warc_length or 0) if row.warc_file else None
