@@ -22,12 +22,16 @@ _STOPPING = Limit("stopping", "stopping: finishing what is in flight; Ctrl-C aga
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WorkerLoad:
-    """One worker: `in_flight` of at most `conc` exchanges, and the share of a core that it uses."""
+    """One worker: `in_flight` of at most `conc` exchanges, and the share of a core that it uses.
+
+    Of several machines it is one machine, `machine`, with the mean of its workers' shares.
+    """
 
     number: int
     in_flight: int
     conc: int
     cpu: float
+    machine: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class LoadMeter:
         cpu_s, memory = self._cost()
         parent = self._share(_PARENT, now, cpu_s)
         workers = tuple(
-            WorkerLoad(number, status.in_flight, status.conc, self._share(number, now, status.cpu_s))
+            WorkerLoad(number, status.in_flight, status.conc, self._share(number, now, status.cpu_s), status.machine)
             for number, status in sorted(statuses.items())
         )
         waiting = [host for status in statuses.values() for host in status.waiting]

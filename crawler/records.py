@@ -199,6 +199,7 @@ class Status(msgspec.Struct, frozen=True, array_like=True):
     `in_flight` of at most `conc` exchanges; `held` entries are not final, of which `ready` could go at once (a lower
     bound). `cpu_s` is the processor time it has used since its start, `memory_bytes` its resident memory. `shortage` is
     the limit of this machine that holds exchanges back, in a few words; `looking_up` the hosts that DNS is asked for.
+    Where there are several machines, it is what one of them, `machine`, says of all its workers together.
     """
 
     in_flight: int
@@ -210,6 +211,7 @@ class Status(msgspec.Struct, frozen=True, array_like=True):
     waiting: tuple[Waiting, ...] = ()
     shortage: str | None = None
     looking_up: int = 0
+    machine: str = ""
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -404,6 +405,23 @@ def test_one_machine_does_not_pay_for_many(site: Site) -> None:
     run = subprocess.run([sys.executable, "-c", code], cwd=site.folder, capture_output=True, text=True, check=True)
 
     assert "set()\n" == run.stdout
+
+
+def test_machines_are_seen(site: Site) -> None:
+    """By Celery's own tools, each order being a task; and in the metrics, with a label a machine."""
+    entries = site.write()
+    with site.machine(), site.coordinator("--metrics-port", "0") as child:
+        assert child.stdout is not None
+        url = child.stdout.readline().partition("Prometheus: ")[2].rstrip(")\n")
+        until(lambda: 'machine="' in urllib.request.urlopen(url, timeout=30).read().decode())
+        inspect = [sys.executable, "-m", "celery", "--broker", site.redis.url, "inspect", "--json", "active"]
+        seen = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout
+        site.finish(child)
+    site.judge(entries)
+    ((name, tasks),) = json.loads(seen).items()
+
+    assert name.startswith("crawl-")
+    assert {"crawler.chunk"} == {task["name"] for task in tasks}
 
 
 def test_the_store_is_noted_and_kept(site: Site) -> None:

@@ -68,6 +68,7 @@ class CeleryExecutor:
         self._chunks = itertools.count(1)
         self._names: deque[str] = deque()  # rows to fetch
         self._fetching = 0
+        self._numbers: dict[str, int] = {}
         self._suspected: set[int] = set()
         self._handed: list[str] = []
         self._accepted: set[str] = set()
@@ -96,9 +97,13 @@ class CeleryExecutor:
         return []
 
     def statuses(self) -> dict[int, Status]:
-        """What each machine said of its workers last, by a number of its own."""
-        found = (seat.beat.status for seat in self._roster.seats.values())
-        return {number: status for number, status in enumerate(found) if status is not None}
+        """What each machine said of its workers last, by the number that it has here."""
+        found = {}
+        for name, seat in self._roster.seats.items():
+            number = self._numbers.setdefault(name, len(self._numbers))
+            if seat.beat.status is not None:
+                found[number] = msgspec.structs.replace(seat.beat.status, machine=seat.beat.host)
+        return found
 
     def recorded(self) -> None:
         """See `Executor.recorded`: what is in the database need not lie in the depot any more."""

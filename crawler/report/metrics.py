@@ -74,12 +74,14 @@ def _state(posted: Posted) -> Iterator[Metric]:
 
 
 def _load(load: Load) -> Iterator[Metric]:
-    in_flight = GaugeMetricFamily("crawler_in_flight", "Exchanges in flight.", labels=["worker"])
-    places = GaugeMetricFamily("crawler_places", "Exchanges that may be in flight.", labels=["worker"])
-    cpu = GaugeMetricFamily("crawler_worker_cpu_ratio", "Share of a core that is used.", labels=["worker"])
+    many = any(worker.machine for worker in load.workers)
+    labels = ["worker", "machine"] if many else ["worker"]
+    in_flight = GaugeMetricFamily("crawler_in_flight", "Exchanges in flight.", labels=labels)
+    places = GaugeMetricFamily("crawler_places", "Exchanges that may be in flight.", labels=labels)
+    cpu = GaugeMetricFamily("crawler_worker_cpu_ratio", "Share of a core that is used.", labels=labels)
     for worker in load.workers:
         for family, value in ((in_flight, worker.in_flight), (places, worker.conc), (cpu, worker.cpu)):
-            family.add_metric([str(worker.number)], value)
+            family.add_metric([str(worker.number), worker.machine] if many else [str(worker.number)], value)
     yield from (in_flight, places, cpu)
     yield GaugeMetricFamily("crawler_parent_cpu_ratio", "Share of a core that the parent uses.", load.parent_cpu)
     yield GaugeMetricFamily("crawler_recording_ratio", "Share of the time that recording takes.", load.disk)
