@@ -98,6 +98,15 @@ def test_no_reader_sees_half_an_object(tmp_path: Path, monkeypatch: pytest.Monke
     assert [] == [path for path in (tmp_path / "shared").rglob("*") if stat.S_ISREG(path.stat().st_mode)]
 
 
+@pytest.mark.parametrize("name", ["../a", "a/../../b", "/etc/passwd", "a//b", ""])
+def test_no_name_leads_out_of_a_folder(name: str, tmp_path: Path) -> None:
+    """Names come through the broker."""
+    depot = open_depot(str(tmp_path / "shared"))
+    for use in (lambda: depot.put(name, b"x"), lambda: depot.get(name), lambda: depot.delete([name])):
+        with pytest.raises(StoreError, match="is no name in the store"):
+            use()
+
+
 def test_credentials_from_the_usual_file(
     buckets: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,7 @@ from crawler.store.database import open_reading, read_meta
 
 FLAGS = ("--allow-private", "--no-robots", "--chunk-size", "20", "--quiet")
 QUICK_PAGES = 240
-HELD = 4
+HELD = 6
 
 
 @dataclasses.dataclass
@@ -45,9 +45,9 @@ class Site:
         return self.folder / "out.crawl"
 
     def write(self, *more: str, pages: int = QUICK_PAGES, held: int = HELD) -> int:
-        """A list of so many pages on two hosts, and some on a third that come only when they are released."""
+        """A list of so many pages on two hosts, and on these and a third some that come only when they are released."""
         urls = [self.origin.url(f"/bytes/{n}?{self.key}", host=f"127.0.0.{1 + n % 2}") for n in range(1, pages + 1)]
-        urls += [self.origin.url(f"/hold/{self.key}?{n}", host="127.0.0.3") for n in range(held)]
+        urls += [self.origin.url(f"/hold/{self.key}?{n}", host=f"127.0.0.{1 + n % 3}") for n in range(held)]
         urls += more
         (self.folder / "urls.txt").write_text("".join(f"{url}\n" for url in urls))
         return len(urls)
@@ -130,7 +130,7 @@ def test_the_same_crawl_as_on_one_machine(kind: str, site: Site, request: pytest
     if kind == "s3":
         site.extra = request.getfixturevalue("buckets")
         site.store = f"s3://{BUCKET}/{site.key}"
-    entries = site.write(held=0)
+    entries = site.write(site.origin.url("/status/404"), held=0)
     alone = [sys.executable, "-m", "crawler", "urls.txt", "--out", "alone.crawl", *FLAGS]
     subprocess.run(alone, cwd=site.folder, check=True)
     with site.machine(), site.coordinator() as child:
@@ -154,8 +154,10 @@ def test_the_same_crawl_as_on_one_machine(kind: str, site: Site, request: pytest
     assert entries == len((site.folder / "out.cdxj").read_text().splitlines())
     assert entries == len((site.folder / "out.jsonl").read_text().splitlines())
     assert entries == json.loads(say("report", "out.crawl", "--json"))["entries"]
-    if kind == "folder":
-        site.judge(entries)
+    say("retry", "out.crawl", "--status", "404", "--quiet")
+    with crawler.open(site.out) as results:
+        ((again, file),) = results.query("SELECT attempts, warc_file FROM pages WHERE status = 404")
+    assert (2, "00001.warc.gz") == (again, file)
 
 
 def test_a_finished_crawl_asks_nobody(site: Site) -> None:
@@ -258,6 +260,22 @@ def test_the_broker_is_away_for_longer_than_a_lease(site: Site) -> None:
         site.redis.start()
         site.finish(child)
     site.judge(entries)
+
+
+def test_what_the_queue_doubles_reaches_nobody(site: Site) -> None:
+    """Every order that is being done comes once more, as after its visibility timeout: each page is fetched once."""
+    entries = site.write()
+    with site.machine(), site.coordinator() as child:
+        until(lambda: sum(site.origin.hits(f"/hold/{site.key}?{n}") for n in range(HELD)) == HELD)
+        client = site.redis.client()
+        doubled = [json.loads(value) for value in client.hvals("unacked")]
+        for message, _, queue in doubled:
+            client.lpush(queue, json.dumps(message))
+        until(lambda: not client.llen(doubled[0][2]))
+        site.finish(child)
+    site.judge(entries)
+
+    assert [1] * HELD == [site.origin.hits(f"/hold/{site.key}?{n}") for n in range(HELD)]
 
 
 def test_a_second_coordinator_is_refused(site: Site) -> None:

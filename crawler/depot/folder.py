@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from crawler.durable import sync_folder
+from crawler.errors import StoreError
 from crawler.store.limits import writing
 
 _UNFINISHED = ".unfinished"
@@ -24,7 +25,7 @@ class FolderDepot:
 
     def put(self, name: str, content: bytes | Path) -> None:
         """See `Depot.put`: written aside, synced, and given its name by rename(2)."""
-        target, aside = self._root / name, self._root / _UNFINISHED / secrets.token_hex(8)
+        target, aside = self._path(name), self._root / _UNFINISHED / secrets.token_hex(8)
         with writing(self._root):
             aside.parent.mkdir(parents=True, exist_ok=True)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -46,13 +47,13 @@ class FolderDepot:
         """See `Depot.get`."""
         with writing(self._root):
             try:
-                return (self._root / name).read_bytes()
+                return self._path(name).read_bytes()
             except FileNotFoundError:
                 return None
 
     def read(self, name: str, offset: int, length: int) -> bytes:
         """See `Depot.read`."""
-        with (self._root / name).open("rb") as file:
+        with self._path(name).open("rb") as file:
             return os.pread(file.fileno(), length, offset)
 
     def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
@@ -68,8 +69,14 @@ class FolderDepot:
         """See `Depot.delete`; folders that it leaves empty go too."""
         with writing(self._root):
             for name in names:
-                path = self._root / name
+                path = self._path(name)
                 path.unlink(missing_ok=True)
                 with contextlib.suppress(OSError):  # something else is in there, or was put in just now
                     for parent in path.relative_to(self._root).parents[:-1]:
                         (self._root / parent).rmdir()
+
+    def _path(self, name: str) -> Path:
+        """Where an object lies; raises StoreError for a name that would lead out of the depot."""
+        if not name or any(part in ("", ".", "..") for part in name.split("/")):
+            raise StoreError(f"{name!r} is no name in the store {self.url}.")
+        return self._root / name

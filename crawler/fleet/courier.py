@@ -157,6 +157,12 @@ class Courier:
         self._app.close()
 
     def _listen(self) -> None:
+        try:
+            self._hear()
+        except Exception as error:
+            self._heard.put(error)
+
+    def _hear(self) -> None:
         """Keep the lead, and pass on what machines say; where the broker is away, try again."""
         heard_at: float | None = None
         while not self._leaving.is_set():

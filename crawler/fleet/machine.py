@@ -12,6 +12,7 @@ import secrets
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -195,16 +196,23 @@ class Machine:
         self._telling.submit(tell)
 
     def _stay(self) -> None:
-        while not self._left.wait(BEAT_S):
-            try:
-                self._beat()
-            except client_errors() as error:
-                self._mind(error)
-            shift = self._shift
-            if shift is not None and shift.fault:
-                self.fault = shift.fault
-                self._broken()
-                return
+        try:
+            while not self._left.wait(BEAT_S) and not self.fault:
+                self._tick()
+        except Exception as error:  # nobody would hear of this machine any more, and it would go on
+            self.fault = f"A fault of the program's own, {error!r}: see the traceback above."
+            traceback.print_exc()
+        if self.fault:
+            self._broken()
+
+    def _tick(self) -> None:
+        try:
+            self._beat()
+        except client_errors() as error:
+            self._mind(error)
+        shift = self._shift
+        if shift is not None and shift.fault:
+            self.fault = shift.fault
 
     def _beat(self) -> None:
         began = time.monotonic()

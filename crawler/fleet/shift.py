@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -135,6 +136,9 @@ class Shift:
             self._work()
         except CrawlerError as error:
             self.fault = str(error)
+        except Exception as error:
+            self.fault = f"A fault of the program's own, {error!r}: see the traceback above."
+            traceback.print_exc()
         finally:
             # 1. Nobody fetches any more, 2. what is final is laid down, 3. whoever waits for a chunk is let go.
             with self._lock:
