@@ -98,6 +98,17 @@ class Machine:
         """Its worker processes."""
         return members(self.process.pid) - {self.process.pid}
 
+    def talks_to(self, address: str) -> bool:
+        """Whether a process of it has a connection to that address just now (proc_pid_net(5))."""
+        remote = socket.inet_aton(address)[::-1].hex().upper()
+        fields = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        sockets = {f"socket:[{line[9]}]" for line in fields if line[2].startswith(remote)}
+        for pid in members(self.process.pid):
+            with contextlib.suppress(OSError):
+                if sockets & {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}:
+                    return True
+        return False
+
     def kill(self) -> None:
         """End all of it as a power cut would."""
         for pid in members(self.process.pid):
