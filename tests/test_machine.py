@@ -57,7 +57,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             known.add(chunk)
             return lambda: None
 
-        return SimpleNamespace(run=run, fault="", hitch="", chunks=(), status=lambda: None, add=add, end=ended.append)
+        return SimpleNamespace(
+            run=run, fault="", hitch="", finished=0, chunks=(), status=lambda: None, add=add, end=ended.append
+        )
 
     ended: list[bool] = []
     monkeypatch.setattr(module, "Shift", shift)

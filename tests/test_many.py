@@ -194,6 +194,22 @@ def test_a_machine_is_killed(site: Site) -> None:
     site.judge(entries)
 
 
+def test_a_machine_freezes_and_thaws(site: Site) -> None:
+    """It is taken for dead; when it wakes, it knows that its lease is over, and disturbs nobody."""
+    entries = site.write()
+    with site.machine() as one, site.machine(), site.coordinator() as child:
+        until(lambda: sum(site.origin.hits(f"/hold/{site.key}?{n}") for n in range(HELD)) == HELD)
+        site.until_most()
+        frozen = {one.process.pid, *one.workers()}
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        until(lambda: sum(site.origin.hits(f"/hold/{site.key}?{n}") for n in range(HELD)) > HELD)
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+        site.finish(child)
+    site.judge(entries)
+
+
 def test_all_machines_are_killed_and_another_comes(site: Site) -> None:
     """The coordinator waits for one."""
     entries = site.write()

@@ -81,7 +81,8 @@ class CeleryExecutor:
     def send(self, worker: int, chunk: Chunk) -> None:
         """See `Executor.send`. The entries go to the depot, an order with their name to a machine once there is one."""
         held = {state.seq: state for state in chunk.states}
-        out = Out(next(self._chunks), worker, held, solo=len(held) == 1 and held.keys() <= self._suspected)
+        alone = len(held) == 1
+        out = Out(next(self._chunks), worker, held, alone=alone, solo=alone and held.keys() <= self._suspected)
         self._outs[out.chunk] = out
         self._roster.add(out)
         self._place()
@@ -270,7 +271,7 @@ class CeleryExecutor:
         cause = outs[0].lost or ""
         if not guilty:
             return Refused(shard, cause, states)
-        self._suspected |= {state.seq for state in states}
+        self._suspected |= {seq for out in outs if out.alone for seq in out.held}
         return Died(shard, cause, states, ())
 
     def _place(self) -> None:

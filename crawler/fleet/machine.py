@@ -29,6 +29,7 @@ from crawler.fleet.shift import Shift, fitted
 from crawler.fleet.words import BEAT_S, LEASE_S, Beat, Lead, Notice, Order, Plan, chunk_name, plan_name
 from crawler.records import FlowState
 
+_SAY_BEATS = 15  # half a minute
 _IDLE_BEATS = 3  # without a chunk and without anybody who leads: then the processes are let go
 
 Say = Callable[[str], None]
@@ -211,8 +212,12 @@ class Machine:
         except client_errors() as error:
             self._mind(error)
         shift = self._shift
-        if shift is not None and shift.fault:
-            self.fault = shift.fault
+        if shift is None:
+            return
+        self.fault = shift.fault
+        if self._count % _SAY_BEATS == 0:
+            hitch = f"; {shift.hitch}" if shift.hitch else "."
+            self._say(f"Run {shift.run}: {shift.finished:,} entries done, {len(shift.chunks)} chunks in hand{hitch}")
 
     def _beat(self) -> None:
         began = time.monotonic()
@@ -241,7 +246,7 @@ class Machine:
             return
         self._idle = 0
         if self._shift is not None and self._shift.run != lead.run:
-            self._say(f"Run {self._shift.run} has ended or was taken up anew.")
+            self._say(f"Run {self._shift.run} is over: {self._shift.finished:,} entries were done here.")
             self._new_term(at_once=False)
         self._lead = lead
 

@@ -27,7 +27,8 @@ _CRAWL_DELAY_S = 30.0  # the longest that a robots.txt is obeyed
 class Out:
     """A chunk that is not all final: where it is, and its entries that are not.
 
-    `solo` is one entry that is suspected of killing its machine, and so gets one of its own. `lost` says why nothing
+    `alone` is one entry that is a chunk by itself; `solo` one with which a machine died so, and which gets a machine of
+    its own the next time: then it is nobody else's doing. `lost` says why nothing
     more will come of it than what was in the depot at `lost_at`; it is `guilty` if it was there when its machine died.
     """
 
@@ -35,6 +36,7 @@ class Out:
     shard: int
     held: dict[int, FlowState]
     solo: bool = False
+    alone: bool = False
     machine: str = ""
     term: int = 0
     fence: int = 0

@@ -51,7 +51,8 @@ class Shift:
     """From the first chunk of a run on this machine to the last, or to where it must let go.
 
     `attempt` names its packs; `told` is called with what the coordinator should hear, and may raise nothing. `fault`
-    is the sentence of what ended it, if that was no order; `hitch` of what it is waiting for just now.
+    is the sentence of what ended it, if that was no order; `hitch` of what it is waiting for just now. `finished`
+    counts the entries that it did.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Shift:
     ) -> None:
         self.run = run
         self.fault = self.hitch = ""
+        self.finished = 0
         self._plan = plan
         self._depot = depot
         self._attempt = attempt
@@ -173,8 +175,8 @@ class Shift:
                 self._crew.router.add(state)
 
     def _keep(self, result: Result) -> None:
-        job = self._owner(result.row.seq)
-        job.packer.add(result)
+        self._owner(result.row.seq).packer.add(result)
+        self.finished += 1
 
     def _let_go(self) -> None:
         """Entries that lead away go into their chunk's next part."""
