@@ -321,6 +321,7 @@ def test_a_store_of_another_crawl_is_refused(site: Site) -> None:
     assert (2, True) == (second.returncode, "holds the pages of another crawl; choose another --store" in second.stderr)
 
 
+@pytest.mark.timeout(300)  # each death takes a lease, and a new machine's start
 def test_a_page_that_kills_its_machine(site: Site) -> None:
     """Its chunk is split until it is alone: it is the only one that is condemned."""
     flags = ("--parse", "killing:kill")
@@ -433,6 +434,27 @@ def test_what_is_wrong_is_said_in_a_sentence(flags: list[str], words: str, tmp_p
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert (2, True, False) == (run.returncode, words in run.stderr, "secret@" in run.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (["worker", "--broker", "redis://127.0.0.1:1/0"], "celery"),
+        (["worker", "--broker", "redis://127.0.0.1:1/0"], "redis"),
+        (["urls.txt", "--broker", "redis://127.0.0.1:1/0", "--store", "s"], "celery"),
+        (["urls.txt", "--broker", "redis://127.0.0.1:1/0", "--store", "s"], "packaging"),
+        (["urls.txt", "--broker", "redis://127.0.0.1:1/0", "--store", "s3://b/p"], "obstore"),
+    ],
+)
+def test_what_is_not_installed_is_named(arguments: list[str], missing: str, tmp_path: Path) -> None:
+    """With the extra that has it."""
+    (tmp_path / "urls.txt").write_text("http://127.0.0.1/\n")
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None; from crawler.cli.main import main; sys.exit(main({arguments}))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert (2, True) == (run.returncode, "pip install 'crawler[many]'" in run.stderr), run.stderr
 
 
 def test_one_machine_does_not_pay_for_many(site: Site) -> None:

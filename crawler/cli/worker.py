@@ -9,7 +9,6 @@ import sys
 import tempfile
 import threading
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +60,12 @@ def _function(text: str) -> str:
 
 def main(args: argparse.Namespace) -> int:
     """Work until we are told to leave; 0 then, 1 where this machine cannot go on."""
-    from celery.exceptions import SecurityWarning
-
     from crawler.fleet.board import Board
-    from crawler.fleet.broker import Broker, connect
+    from crawler.fleet.broker import Broker, connect, hush
     from crawler.fleet.machine import Machine, chunks_most
     from crawler.fleet.words import TASK, Order, queue_of
 
-    warnings.filterwarnings("ignore", category=SecurityWarning)  # root is dangerous with pickle, and here is JSON alone
+    hush()
     config = CrawlConfig(procs=args.procs, conc=args.conc)  # so that senseless numbers are refused here
     broker = Broker(args.broker)
     board = Board(connect(broker))

@@ -6,9 +6,8 @@ Nothing here is needed to find a crawl again: a Redis that has forgotten everyth
 from __future__ import annotations
 
 import msgspec
-import redis
 
-from crawler.fleet.broker import Answer
+from crawler.fleet.broker import Answer, Client
 from crawler.fleet.words import BEAT_S, LEASE_S, Beat, Lead, Notice, queue_of
 
 LEAD = "crawler:lead"
@@ -32,7 +31,7 @@ _RESIGN = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL'
 class Board:
     """What is written there; every method may raise `redis.RedisError`. Safe to use from several threads."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
 
     def lead(self, lead: Lead, before: Lead | None = None) -> Lead:

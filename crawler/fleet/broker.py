@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import warnings
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -113,6 +114,13 @@ def client_errors() -> tuple[type[Exception], ...]:
     return (redis.RedisError, KombuError, OSError)
 
 
+def hush() -> None:
+    """Let Celery not warn of root: that is for pickle, and here is JSON alone."""
+    from celery.exceptions import SecurityWarning
+
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+
+
 def connect(broker: Broker) -> redis.Redis:
     """A client of a broker that answers; raises ConfigError where it does not."""
     client = broker.client()
@@ -125,5 +133,6 @@ def connect(broker: Broker) -> redis.Redis:
     return client
 
 
+Client = redis.Redis
 Answer = Any
 """What redis-py says, which depends on how it is asked."""
