@@ -1,0 +1,121 @@
+"""Faults of a distributed crawl, with the leases of users: `python tests/casualties.py [--runs 3] [--only NAME,…]`.
+
+Two machines, a Redis and a coordinator as processes of their own; half of the list is recorded, and pages of every host
+are in flight, when it happens. Then the pages come, and the seconds count until the coordinator has ended. Every run is
+judged: a row for each entry, whole pages, an empty store but for them. Exit status 1 where one was not right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from command import until
+from conftest import Origin, running_origin
+from fleet import Machine, Redis, running_redis
+from test_many import HELD, Site
+
+
+def process(site: Site, machine: Machine, child: Any) -> None:
+    """A worker process of a machine is killed."""
+    os.kill(max(machine.workers()), signal.SIGKILL)
+
+
+def machine(site: Site, machine: Machine, child: Any) -> None:
+    """A machine is killed."""
+    machine.kill()
+
+
+def leaves(site: Site, machine: Machine, child: Any) -> None:
+    """A machine is told to leave."""
+    machine.leave()
+
+
+def coordinator(site: Site, machine: Machine, child: Any) -> None:
+    """The coordinator is killed, and its command given again."""
+    child.kill()
+    child.wait()
+
+
+def redis(site: Site, machine: Machine, child: Any) -> None:
+    """Redis is killed and started again with its append-only file."""
+    site.redis.kill()
+    site.redis.start()
+
+
+def minute(site: Site, machine: Machine, child: Any) -> None:
+    """Redis is away for a minute; counted from when it is back."""
+    site.redis.kill()
+    time.sleep(60)
+    site.redis.start()
+
+
+def flush(site: Site, machine: Machine, child: Any) -> None:
+    """Redis forgets everything."""
+    site.redis.client().flushall()
+
+
+FAULTS: dict[str, Callable[[Site, Machine, Any], None]] = {
+    fault.__name__: fault for fault in (process, machine, leaves, coordinator, redis, minute, flush)
+}
+
+
+def run(name: str, origin: Origin, folder: Path) -> float:
+    """One run; the seconds until its end. Raises AssertionError where what is left is not right."""
+    (folder / "redis").mkdir()
+    with running_redis(folder / "redis") as broker:
+        site = _site(folder, broker, origin)
+        entries = site.write()
+        with site.machine() as one, site.machine(), site.coordinator() as child:
+            site.until_most()
+            until(lambda: sum(origin.hits(f"/hold/{site.key}?{n}") for n in range(HELD)) == HELD)
+            began = time.monotonic()
+            FAULTS[name](site, one, child)
+            began = time.monotonic() if name == "minute" else began
+            if name == "coordinator":
+                with site.coordinator() as again:
+                    site.finish(again)
+            else:
+                site.finish(child)
+            seconds = time.monotonic() - began
+        site.judge(entries)
+    return seconds
+
+
+def _site(folder: Path, broker: Redis, origin: Origin) -> Site:
+    return Site(folder, broker, origin, folder.name, str(folder / "store"), {"PYTHONPATH": ""})  # no short leases
+
+
+def main() -> int:
+    """Run the faults that are asked for, and print the table."""
+    parser = argparse.ArgumentParser(prog="python tests/casualties.py", description="Faults of a distributed crawl.")
+    parser.add_argument("--runs", type=int, default=3, metavar="N", help="so many runs of each (default 3)")
+    parser.add_argument("--only", metavar="NAME,NAME", default=",".join(FAULTS), help="these faults: %(default)s")
+    args = parser.parse_args()
+    failed = 0
+    print("| fault | runs | right | seconds to the end |\n| --- | --- | --- | --- |", flush=True)
+    with tempfile.TemporaryDirectory(prefix="casualties-") as scratch, running_origin(Path(scratch)) as origin:
+        for name in args.only.split(","):
+            seconds = []
+            for number in range(args.runs):
+                folder = Path(scratch, f"{name}-{number}")
+                folder.mkdir()
+                try:
+                    seconds.append(run(name, origin, folder))
+                except AssertionError as error:
+                    print(f"{name}: {error}", file=sys.stderr)
+            failed += args.runs - len(seconds)
+            times = ", ".join(f"{value:.1f}" for value in sorted(seconds))
+            print(f"| {FAULTS[name].__doc__} | {args.runs} | {len(seconds)} | {times} |", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
