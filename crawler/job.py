@@ -229,9 +229,7 @@ def _many(config: CrawlConfig, store: DiskStore, fleet: Fleet) -> Executor:
     try:
         store.keep_in(depot.url)
         for results in executor.left_behind():
-            for result in results:
-                store.add(result)
-            store.commit()
+            store.adopt(results)
         executor.swept()
     except BaseException:
         executor.close()

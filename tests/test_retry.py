@@ -16,11 +16,11 @@ from test_cli_run import check_archive
 
 import crawler
 from crawler.config import CrawlConfig
+from crawler.crew import _condemned
 from crawler.errors import FolderError
 from crawler.executors.base import Died
 from crawler.intake import Intake
 from crawler.job import run_retry
-from crawler.pipeline import _condemned
 from crawler.records import FlowState, Row
 from crawler.results import open_crawl
 from crawler.sources.recorded import RecordedSource

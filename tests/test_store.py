@@ -433,6 +433,14 @@ class TestDisk:
         assert [] == rows_of(out)
         assert not (out / "warc").exists()
 
+    def test_what_is_adopted_is_an_earlier_runs(self, out: Path) -> None:
+        """What it left elsewhere counts as done, too; each seq once, the first result of it."""
+        with contextlib.closing(open_disk(out)) as store:
+            store.adopt([result(3), result(1)])
+            store.adopt([result(3, outcome="failed"), result(2)])
+
+            assert ([1, 2, 3], 3) == (list(store.done()), store.counts()["fetched"])
+
     def test_done_is_what_earlier_runs_committed(self, out: Path) -> None:
         """`done` ascends whatever the order of commits, over many batches, without this run's rows."""
         with contextlib.closing(open_disk(out)) as store:

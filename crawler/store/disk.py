@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,15 +89,12 @@ class DiskStore:
 
     def done(self) -> Iterator[int]:
         """See `Store.done`. The iterator has a connection of its own, so it may run in another thread."""
-        return self._done(self._database.last_seq())
-
-    def _done(self, until: int) -> Iterator[int]:
         # A batch at a time: one long read would keep the write-ahead log from ever being emptied.
         query = "SELECT seq FROM pages WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
-        last, batch = 0, [(0,)] if until else []
+        last, batch = 0, [(0,)] if self._done_until else []
         with contextlib.closing(open_reading(self.folder.database)) as connection:
             while batch:
-                batch = connection.execute(query, (last, until, _DONE_ROWS)).fetchall()
+                batch = connection.execute(query, (last, self._done_until, _DONE_ROWS)).fetchall()
                 for (last,) in batch:
                     yield last
 
@@ -126,6 +123,13 @@ class DiskStore:
             )
         with writing(self.folder.path):
             self._database.note({"depot": depot})
+
+    def adopt(self, results: Iterable[Result]) -> None:
+        """Make results final that an earlier run had left elsewhere: for `done` they are that run's."""
+        for result in results:
+            self.add(result)
+        self.commit()
+        self._done_until = self._database.last_seq()
 
     def add(self, result: Result) -> None:
         """See `Store.add`."""
@@ -177,6 +181,7 @@ class DiskStore:
         self._refuse_another(identity)
         self._archive.cut(*self._committed_end())
         self._counts: dict[Outcome, int] = json.loads(self._meta["counts"])
+        self._done_until = self._database.last_seq()
         self._database.make_retries()
         self._database.drop_indexes()
 
