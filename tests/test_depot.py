@@ -18,7 +18,7 @@ from crawler.packs import Packer, chunk_of, read_pack, write_pack
 from crawler.records import Result, row_of
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def buckets() -> Iterator[dict[str, str]]:
     with running_buckets() as environment:
         yield environment

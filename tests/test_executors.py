@@ -51,7 +51,7 @@ def children() -> set[int]:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A broker, and one machine that works for whoever leads there."""
     folder = tmp_path_factory.mktemp("broker")

@@ -109,7 +109,7 @@ class Site:
             assert {"warc", "crawl"} == left
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def buckets() -> Iterator[dict[str, str]]:
     with running_buckets() as environment:
         yield environment
