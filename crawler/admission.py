@@ -22,6 +22,7 @@ from crawler.flow import refused, sent_on
 from crawler.permits import Answer, Permits, find_out, meaning, rules_for_robots, trail_to
 from crawler.politeness import Politeness
 from crawler.records import Detour, FlowState, RobotsReply
+from crawler.redirects import on_first_origin
 from crawler.robots import Rules
 from crawler.turns import Errand, Item, Turn
 
@@ -64,8 +65,8 @@ class Admission:
         origin = urls.origin(state.target)
         answer = answer or self._permits.get(origin, now)
         if answer is None:
-            trusted = all(urls.origin(hop.url) == origin for hop in state.hops)
-            self.want(Errand(origin, trail_to(origin, state.host, state.seq), trusted), state)
+            trail = trail_to(origin, state.host, state.seq)
+            self.want(Errand(origin, trail, on_first_origin(state)), state)
             return None
         fate = refused(state, answer, self._rules)
         if fate is None:

@@ -32,7 +32,7 @@ from crawler.exchange import (
 from crawler.fates import Attempt, Fate, FlowRules
 from crawler.proxy import Proxy, parse_proxy
 from crawler.records import Detour, FlowState, Headers
-from crawler.redirects import REDIRECTS, follow
+from crawler.redirects import REDIRECTS, follow, on_first_origin
 from crawler.retries import is_local, pause_before_retry
 from crawler.robots import Rules
 
@@ -51,8 +51,7 @@ def fetch(state: FlowState, rules: FlowRules, allowed: str | None = None) -> Gen
     while rules.at_home(state.host) and rules.together(first, state.host):
         if rules.config.robots and state.target != allowed:
             origin = urls.origin(state.target)
-            trusted = all(urls.origin(hop.url) == origin for hop in state.hops)
-            answer = yield NeedRobots(origin, state.host, trusted)
+            answer = yield NeedRobots(origin, state.host, on_first_origin(state))
             if isinstance(answer, Detour):
                 return sent_on(state, answer)
             refusal = refused(state, answer, rules)
@@ -176,7 +175,7 @@ def _request_headers(state: FlowState, config: CrawlConfig) -> Headers:
     """The fields of the next request; the caller's own ones only while the chain stays on its first origin."""
     fields = {"user-agent": ("User-Agent", config.user_agent), "accept": ("Accept", ACCEPT)}
     fields["accept-encoding"] = ("Accept-Encoding", ACCEPT_ENCODING)
-    if all(urls.origin(hop.url) == urls.origin(state.target) for hop in state.hops):
+    if on_first_origin(state):
         for name, value in (*config.header, *state.headers):
             fields[name.lower()] = (name, value)
     if state.earlier is not None:

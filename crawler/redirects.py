@@ -16,6 +16,11 @@ HOP_BODY_BYTES = 64 * 1024
 """What is kept of a redirect's own body: hops travel between workers, and real ones are a sentence long."""
 
 
+def on_first_origin(state: FlowState) -> bool:
+    """Whether the chain never left its first origin: the caller's own header fields go no further than that."""
+    return not state.hops or all(urls.origin(hop.url) == urls.origin(state.target) for hop in state.hops)
+
+
 def follow(state: FlowState, attempt: Attempt, most: int) -> FlowState | Failure | None:
     """Where a redirect leads, of which `most` are followed: the state to go on from, or why it cannot be followed.
 
