@@ -22,7 +22,7 @@ DRIVER = "polls"
 _EVENTS_AT_ONCE = 128  # then whoever drives it has a turn
 _SWEEP_S = 0.5  # how often bodies that take their time are looked at
 _KEPT = 2  # connections for each exchange that may be under way; with as many as these every change of host costs one
-_ONE_POOL = 256  # connections to one host: libcurl looks at all of them for each exchange
+_ONE_POOL = 64  # connections to one host: libcurl looks at all of them for each exchange
 
 Ended = list[tuple[Any, Reply | Failure]]
 
@@ -157,9 +157,12 @@ class CurlEngine:
 
 
 def _pools(sockets: Sockets, conc: int) -> tuple[Pool, ...]:
-    """One pool, or several where many exchanges at once may be with one host, if there are descriptors for it."""
+    """One pool, or several where many exchanges at once may be with one host, if there are descriptors for it.
+
+    What rests in one pool is of no use to the others; so that all of them are within the limit however the hosts fall,
+    they keep together what `conc` connections in use leave of it.
+    """
     room = max(conc, descriptors.exchanges(1))
-    count = -(-conc // _ONE_POOL) if room >= 4 * conc else 1
-    if count == 1:
-        return (Pool(sockets, kept=_KEPT * conc, connections=room),)
-    return tuple(Pool(sockets, kept=_KEPT * conc // count, connections=room // count) for _ in range(count))
+    count = -(-conc // _ONE_POOL) if room >= 2 * conc else 1
+    kept = min(_KEPT * conc, room - conc) if count > 1 else _KEPT * conc
+    return tuple(Pool(sockets, kept=kept // count, connections=room) for _ in range(count))
