@@ -22,6 +22,7 @@ _DOCUMENTS = (("serial", 1, 1), ("threads", 1, 10), ("processes", 10, 1), ("proc
 _MOST_THREADS, _MOST_GREENLETS = 1000, 4000
 _MEMORY = ("ThreadPoolExecutor", "Pool.map", "curl -Z")
 _BESIDE = ("ThreadPoolExecutor", "processes of gevent pools")
+_KILL_S = 0.5
 _KILLED = ("ProcessPoolExecutor", "Pool.map", "processes of gevent pools")
 _SLOW = ("Scrapy", "minet")
 _FAST = [peer for peer in PEERS if peer.name not in _SLOW]
@@ -69,7 +70,7 @@ def quick() -> Iterator[Part]:
     yield part("patience", WORKLOADS["patient"], shaped((*_DOCUMENTS, *some, *more)), warm=False, rounds=2)
     for count in (500, 2000, 6000):
         yield part("memory", near, as_is(_of(best, *_MEMORY)), count=count, warm=False)
-    yield killed(2500, limit_s=15)
+    yield killed(6000, limit_s=15)
 
 
 def whole() -> Iterator[Part]:
@@ -102,7 +103,7 @@ def two_million(outlooks: Iterable[Outlook], hours: float) -> list[Part]:
 def killed(count: int, limit_s: float) -> Part:
     """What is left when a worker is killed: the product, and the recipes that have workers."""
     found = part("killed", WORKLOADS["near"], as_is(_of(*_KILLED, best_mode().name)), count=count, warm=False)
-    cases = tuple(dataclasses.replace(case, kill_child_s=1.0, limit_s=limit_s) for case in found.cases)
+    cases = tuple(dataclasses.replace(case, kill_child_s=_KILL_S, limit_s=limit_s) for case in found.cases)
     return dataclasses.replace(found, cases=cases)
 
 

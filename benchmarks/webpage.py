@@ -147,8 +147,9 @@ def _killed(summaries: Sequence[Summary]) -> str:
     rows = "".join(f"<tr>{_cells((one.name, one.shape, f'{one.urls:,}', *_end(one)))}</tr>" for one in found)
     head = _heads("", "in flight", "URLs", "good pages", "lost", "end")
     return (
-        "<h2>When a worker is killed</h2><p>After a second one process gets SIGKILL, as from a kernel that is short of "
-        f'memory.</p><div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        "<h2>When a worker is killed</h2><p>After half a second one process gets SIGKILL, as from a kernel that is "
+        'short of memory.</p><div class="wide"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 
