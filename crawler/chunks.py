@@ -29,6 +29,8 @@ def needs_homes(config: CrawlConfig) -> bool:
 
 def home_of(host: str, homes: int) -> int:
     """The worker that is home of `host`, from 0; the same in every process and every run."""
+    if homes == 1:
+        return 0  # the public suffix list need not be read for that
     return zlib.crc32(domain(host).encode("ascii", "replace")) % homes
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import unquote
 
@@ -133,7 +135,20 @@ def domain(host: str) -> str:
 
 @functools.cache
 def _suffixes() -> PublicSuffixList:
-    # Imported here because reading the list takes 40 ms, and only a crawl needs it.
-    from publicsuffixlist import PublicSuffixList
+    # Imported here because reading the list takes its time, and only a crawl needs it.
+    from publicsuffixlist import PSLFILE, PublicSuffixList
 
-    return PublicSuffixList()
+    return PublicSuffixList(_rules(Path(PSLFILE).read_text(encoding="utf-8")), accept_encoded_idn=False)
+
+
+def _rules(text: str) -> Iterator[str]:
+    """The rules of a public suffix list as normalised hosts have them: in ASCII.
+
+    The package encodes each of 10,000 rules in Python and keeps both forms: 29 ms in every process, so 14.
+    """
+    for line in re.findall(r"^[^/\s].*", text, re.MULTILINE):
+        if line.isascii():
+            yield line
+        else:
+            rule, exception = line.removeprefix("!"), "!" * line.startswith("!")
+            yield exception + ada_url.idna_to_ascii(rule.split()[0]).decode()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from publicsuffixlist import PublicSuffixList
 
 from crawler import urls
 from crawler.urls import Url, UrlError
@@ -178,6 +179,11 @@ def test_join_refuses() -> None:
 def test_domain(host: str, expected: str) -> None:
     """The domain is the label behind the public suffix; what has none is its own."""
     assert expected == urls.domain(host)
+
+
+def test_rules_are_those_of_the_list() -> None:
+    """What is handed to the package in ASCII makes the rules that it makes of the whole list itself, in ASCII."""
+    assert {rule for rule in PublicSuffixList()._publicsuffix if rule.isascii()} == urls._suffixes()._publicsuffix
 
 
 def test_origin() -> None:
