@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -40,6 +40,9 @@ from crawler.store.identity import unseal
 from crawler.store.previous import previous_of
 from crawler.store.selection import Selection
 from crawler.store.warcinfo import make_warcinfo
+
+if TYPE_CHECKING:
+    from crawler.executors.celery import CeleryExecutor
 
 Watch = Callable[[Pipeline, list[Result]], bool]
 """Called with each batch of results, a few times a second at least; False stops the run, resumably."""
@@ -126,8 +129,12 @@ def _check(config: CrawlConfig, out: Path) -> None:
         previous.close()
 
 
-def run_retry(out: Path, config: CrawlConfig, selection: Selection, *, watch: Watch | None = None) -> Summary:
+def run_retry(
+    out: Path, config: CrawlConfig, selection: Selection, *, watch: Watch | None = None, fleet: Fleet | None = None
+) -> Summary:
     """Fetch the entries again whose rows `selection` names, or go on with the retry of them that was begun.
+
+    With a `fleet`, its machines fetch them; its store is the crawl's own where it names none.
 
     Each old row stands until its new one is committed. Where nothing matches, nothing is fetched (`recorded` is 0).
     What is fetched and how is taken from the crawl: of `config` only the tuning counts, and what the folder does not
@@ -140,14 +147,38 @@ def run_retry(out: Path, config: CrawlConfig, selection: Selection, *, watch: Wa
     _check(config, out)
     with contextlib.closing(DiskStore(out, identity=config.identity(), warcinfo=make_warcinfo(config))) as store:
         lists = _lists_of(store, config)
-        length = store.retry(selection)
-        source: Source = (
-            RecordedSource(str(out), store.pending(), length)
-            if lists is None
-            else RereadSource(str(out), store.pending(), length, lists)
-        )
-        finished = not source.length or _record(source, store, config, _local(config, store), (), watch)
+        if fleet is None:
+            length, executor = store.retry(selection), _local(config, store)
+        else:
+            length, executor = _begin_on_many(config, store, selection, fleet)
+        with contextlib.closing(executor):
+            source: Source = (
+                RecordedSource(str(out), store.pending(), length)
+                if lists is None
+                else RereadSource(str(out), store.pending(), length, lists)
+            )
+            finished = not length or _record(source, store, config, executor, (), watch)
     return _summary(store, started, finished)
+
+
+def _begin_on_many(
+    config: CrawlConfig, store: DiskStore, selection: Selection, fleet: Fleet
+) -> tuple[int, CeleryExecutor]:
+    """Begin a retry on many machines, or go on with it; how many rows wait, and who does them.
+
+    What machines laid down for an earlier run is taken in first, while the rows still wait for it. Where that was all
+    that waited, the retry is done, and not begun anew.
+    """
+    begun = store.retries(selection)
+    executor = _many(config, store, fleet)
+    try:
+        if not begun:
+            store.begin_retry(selection)
+        store.retried_by(executor.run)
+        return store.waiting(), executor
+    except BaseException:
+        executor.close()
+        raise
 
 
 def _is_finished(source: Source, store: DiskStore) -> bool:
@@ -217,19 +248,22 @@ def _local(config: CrawlConfig, store: DiskStore, spare: Spare | None = None) ->
     return make_executor(config, _keep(config), store.folder.path, spare)
 
 
-def _many(config: CrawlConfig, store: DiskStore, fleet: Fleet) -> Executor:
+def _many(config: CrawlConfig, store: DiskStore, fleet: Fleet) -> CeleryExecutor:
     """Many machines. What they laid down for an earlier run of this crawl, and nobody took in, is in the store then."""
     from crawler.depot import open_depot  # who has one machine does not pay for it
     from crawler.executors.celery import SHARDS, CeleryExecutor
     from crawler.fleet.broker import Broker
 
-    broker, depot = Broker(fleet.broker), open_depot(fleet.store)
+    where = fleet.store or store.depot
+    if where is None:
+        raise ConfigError(f"{store.folder.path} has no pages in a store yet; say with --store where they are to lie.")
+    broker, depot = Broker(fleet.broker), open_depot(where)
     crawl = hashlib.blake2b(store.key, digest_size=8).hexdigest()
     executor = CeleryExecutor(broker, depot, config, _keep(config), crawl, homes=SHARDS if needs_homes(config) else 0)
     try:
         store.keep_in(depot.url)
-        for results in executor.left_behind():
-            store.adopt(results)
+        for run, results in executor.left_behind():
+            store.adopt(run, results)
         executor.swept()
     except BaseException:
         executor.close()

@@ -13,6 +13,7 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -59,11 +60,20 @@ class Site:
             "--out", str(self.out), *FLAGS, *flags,
         ]  # fmt: skip
 
+    def coordinator(self, *flags: str) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+        """The coordinator of the crawl."""
+        return self.running(*self.command(*flags))
+
+    def retry(self, *flags: str) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+        """The coordinator of a retry of all pages that are 2xx: a site that was 5xx would be given time to rest."""
+        command = [sys.executable, "-m", "crawler", "retry", str(self.out), "--broker", self.redis.url]
+        return self.running(*command, "--status", "2xx", "--log-format", "json", "--chunk-size", "10", *flags)
+
     @contextlib.contextmanager
-    def coordinator(self, *flags: str) -> Iterator[subprocess.Popen[str]]:
-        """The coordinator, in a session of its own."""
+    def running(self, *command: str) -> Iterator[subprocess.Popen[str]]:
+        """A coordinator, in a session of its own."""
         child = subprocess.Popen(
-            self.command(*flags), cwd=self.folder, env=environment(self.extra), stdout=subprocess.PIPE,
+            command, cwd=self.folder, env=environment(self.extra), stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
         try:
@@ -159,6 +169,102 @@ def test_the_same_crawl_as_on_one_machine(kind: str, site: Site, request: pytest
     with crawler.open(site.out) as results:
         ((again, file),) = results.query("SELECT attempts, warc_file FROM pages WHERE status = 404")
     assert (2, "00001.warc.gz") == (again, file)
+
+
+class TestRetry:
+    """`crawl retry` on machines: as on one, whatever is killed."""
+
+    PAGES = 90
+
+    @pytest.fixture
+    def targets(self, site: Site) -> list[str]:
+        """A list of pages on three hosts, and of one that is 404."""
+        targets = [f"/bytes/{n}?{site.key}" for n in range(1, self.PAGES + 1)]
+        urls = [site.origin.url(target, host=f"127.0.0.{1 + n % 3}") for n, target in enumerate(targets)]
+        urls.append(site.origin.url(f"/status/404?{site.key}"))
+        (site.folder / "urls.txt").write_text("".join(f"{url}\n" for url in urls))
+        return targets
+
+    def crawl(self, site: Site) -> None:
+        with site.machine(), site.coordinator() as child:
+            site.finish(child)
+
+    def summary(self, child: subprocess.Popen[str]) -> dict[str, Any]:
+        said, _ = child.communicate()
+        assert 0 == child.returncode, said
+        found: dict[str, Any] = json.loads(said.splitlines()[-1])
+        return found
+
+    def judge(self, site: Site, targets: list[str], files: set[str]) -> None:
+        """Each page was asked for twice in all; its row has the second answer and both attempts, the archive both."""
+        with crawler.open(site.out) as results:
+            found = list(results.query("SELECT status, attempts, warc_file FROM pages ORDER BY seq"))
+            assert 1 == len(results.get(site.origin.url(targets[0])).body)
+        assert [(200, 2)] * self.PAGES + [(404, 1)] == [row[:2] for row in found]
+        assert [2] * self.PAGES == [site.origin.hits(target) for target in targets]
+        assert 1 == site.origin.hits(f"/status/404?{site.key}")
+        assert files | {file for *_, file in found[:-1]} == self.files(site)
+
+    def files(self, site: Site) -> set[str]:
+        return {path.relative_to(site.store).as_posix() for path in Path(site.store).glob("warc/*/*")}
+
+    def test_the_same_as_on_one_machine(self, site: Site, targets: list[str]) -> None:
+        """What is selected is fetched again, into the crawl's own store; what does not match asks nobody."""
+        self.crawl(site)
+        files = self.files(site)
+        with site.machine(), site.retry() as child:
+            summary = self.summary(child)
+        nothing = [sys.executable, "-m", "crawler", "retry", "out.crawl", "--broker", site.redis.url]
+        said = subprocess.run(nothing, cwd=site.folder, check=True, capture_output=True, text=True).stdout
+        export = [sys.executable, "-m", "crawler", "export", "out.crawl", "--to", "cdxj", "out.cdxj"]
+        subprocess.run(export, cwd=site.folder, check=True)
+
+        assert (self.PAGES, self.PAGES + 1, True) == (summary["recorded"], summary["entries"], summary["finished"])
+        assert "No row of out.crawl matches; nothing was fetched again.\n" == said
+        assert 2 * self.PAGES + 1 == len((site.folder / "out.cdxj").read_text().splitlines())
+        self.judge(site, targets, files)
+
+    def test_its_coordinator_is_killed(self, site: Site, targets: list[str]) -> None:
+        """Again and again: what machines did meanwhile is taken in, and replaces its row; nothing is asked twice."""
+        self.crawl(site)
+        files = self.files(site)
+        with site.machine():
+            for share in (0.1, 0.4, 0.7):
+                with site.retry("--delay", "0.05") as child:
+                    until(lambda share=share: self.asked(site, targets) >= share * self.PAGES)  # type: ignore[misc]
+                    child.kill()
+            with site.retry() as child:
+                self.summary(child)
+        self.judge(site, targets, files)
+
+    def asked(self, site: Site, targets: list[str]) -> int:
+        return sum(site.origin.hits(target) == 2 for target in targets)
+
+    def test_its_machine_is_killed(self, site: Site, targets: list[str]) -> None:
+        """The old rows stand until another has done its chunks."""
+        self.crawl(site)
+        with site.retry("--delay", "0.05") as child:
+            with site.machine() as one:
+                until(lambda: self.asked(site, targets) >= self.PAGES // 3)
+                one.kill()
+            with site.machine():
+                self.summary(child)
+        with crawler.open(site.out) as results:
+            assert [(200, self.PAGES), (404, 1)] == list(
+                results.query("SELECT status, count(*) FROM pages GROUP BY status ORDER BY status")
+            )
+
+    def test_a_crawl_of_one_machine(self, site: Site, targets: list[str]) -> None:
+        """It needs a store, which is then the crawl's; the archive of its own stays what it was."""
+        alone = [sys.executable, "-m", "crawler", "urls.txt", "--out", "out.crawl", *FLAGS]
+        subprocess.run(alone, cwd=site.folder, check=True)
+        with site.retry() as child:
+            said, _ = child.communicate()
+            assert (2, True) == (child.returncode, "say with --store where they are to lie" in said)
+        with site.machine(), site.retry("--store", site.store) as child:
+            self.summary(child)
+
+        self.judge(site, targets, set())
 
 
 def test_a_finished_crawl_asks_nobody(site: Site) -> None:

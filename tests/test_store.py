@@ -436,8 +436,8 @@ class TestDisk:
     def test_what_is_adopted_is_an_earlier_runs(self, out: Path) -> None:
         """What it left elsewhere counts as done, too; each seq once, the first result of it."""
         with contextlib.closing(open_disk(out)) as store:
-            store.adopt([result(3), result(1)])
-            store.adopt([result(3, outcome="failed"), result(2)])
+            store.adopt("run", [result(3), result(1)])
+            store.adopt("run", [result(3, outcome="failed"), result(2)])
 
             assert ([1, 2, 3], 3) == (list(store.done()), store.counts()["fetched"])
 
@@ -489,6 +489,29 @@ class TestDisk:
             assert [seq for seq in range(1, 2_501) if seq != 7] == [row.seq for row in store.pending()]
             assert 2_500 == len(list(store.done()))
         assert (b"old", b"new") == (record_of(out, 6), record_of(out, 7))
+
+    def test_what_is_adopted_replaces_rows_of_its_own_retry_alone(self, out: Path) -> None:
+        """Rows that other machines left are new, or of a run of this retry, or late: of a crawl, of another retry.
+
+        Which it is, is known after a death, too; and the files that rows point into now, or did before a retry.
+        """
+        away = "warc/run/1.warc.gz"
+        with contextlib.closing(open_disk(out)) as store:
+            store.adopt("crawl", [result(seq, outcome="failed", warc_file=away) for seq in (1, 2)])
+            store.retry(Selection())
+            store.retried_by("mine")
+        with contextlib.closing(open_disk(out)) as store:
+            store.adopt("crawl", [result(1, outcome="failed"), result(3, outcome="denied")])
+            left = [store.waiting(), store.retries(Selection()), store.retries(Selection(errors=frozenset({"dns"})))]
+            store.adopt("mine", [result(1, outcome="failed"), result(2, outcome="failed")])
+            left += [store.waiting(), store.retries(Selection())]
+            store.begin_retry(Selection())
+            store.adopt("mine", [result(1)])
+            left.append(store.waiting())
+            assert [away] == list(store.files_elsewhere())
+            assert {"fetched": 0, "failed": 2, "denied": 1, "duplicate": 0, "invalid": 0} == store.counts()
+
+        assert [2, True, False, 0, False, 2] == left
 
     def test_a_folder_from_before_there_were_retries(self, out: Path) -> None:
         """A crawl without the table gets it when it is opened."""

@@ -71,6 +71,17 @@ def add_watching(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_fleet(parser: argparse.ArgumentParser, store: str) -> None:
+    """Add the flags that let many machines fetch; `store` is the help of the one that says where pages lie."""
+    group = parser.add_argument_group("on many machines")
+    group.add_argument(
+        "--broker",
+        metavar="URL",
+        help="let the machines fetch that run crawl worker with this Redis, as redis://host/0",
+    )
+    group.add_argument("--store", metavar="WHERE", help=store)
+
+
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) < 1 << 16):
         raise argparse.ArgumentTypeError(f"{text!r} is no port; write a number from 0 to 65535")

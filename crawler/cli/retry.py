@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import get_args
 
 from crawler.cli import watched
-from crawler.cli.flags import add_flags, add_watching, config_of
+from crawler.cli.flags import add_flags, add_fleet, add_watching, config_of
 from crawler.cli.interrupts import interrupts
 from crawler.config import CrawlConfig
+from crawler.errors import UsageError
 from crawler.escape import printable
+from crawler.fleet.words import Fleet
 from crawler.job import Summary, Watch, run_retry
 from crawler.records import ErrorClass
 from crawler.store.selection import Selection
@@ -45,16 +47,20 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], ab
     add_watching(parser)
     tuning = {field.name for field in dataclasses.fields(CrawlConfig) if field.metadata["kind"] == "tuning"}
     add_flags(parser, {*tuning, "header", "proxy"})
+    add_fleet(parser, "where they lay down the pages, if the crawl has no store yet: s3://bucket/prefix or a folder")
 
 
 def main(args: argparse.Namespace) -> int:
     """Fetch again; 0 when each has its new record, or nothing matches, 3 with --fail, 130 when it was interrupted."""
     config = config_of(args)
+    if args.store is not None and args.broker is None:
+        raise UsageError("A --store is for many machines; give --broker too, or none of them to fetch from here.")
+    fleet = None if args.broker is None else Fleet(args.broker, args.store)
     selection = Selection(frozenset(args.error), frozenset(args.status))
     nothing = f"No row of {printable(str(args.folder))} matches; nothing was fetched again."
 
     def job(watch: Watch) -> Summary:
-        return run_retry(args.folder, config, selection, watch=watch)
+        return run_retry(args.folder, config, selection, watch=watch, fleet=fleet)
 
     with interrupts() as interrupted:
         return watched.main(args, args.folder, interrupted, job, nothing)

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from crawler.cli.flags import add_flags, add_watching, config_of
+from crawler.cli.flags import add_flags, add_fleet, add_watching, config_of
 from crawler.cli.interrupts import interrupts
 from crawler.config import CrawlConfig
 from crawler.errors import UsageError
@@ -54,13 +54,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--restart", action="store_true", help="forget what the folder holds and begin anew")
     add_watching(parser)
     add_flags(parser)
-    group = parser.add_argument_group("on many machines")
-    group.add_argument(
-        "--broker",
-        metavar="URL",
-        help="let the machines fetch that run crawl worker with this Redis, as redis://host/0",
-    )
-    group.add_argument("--store", metavar="WHERE", help="where they lay down the pages: s3://bucket/prefix or a folder")
+    add_fleet(parser, "where they lay down the pages: s3://bucket/prefix or a folder")
 
 
 def _list(text: str) -> Path:

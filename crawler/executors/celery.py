@@ -43,6 +43,7 @@ _encode = msgspec.msgpack.Encoder().encode
 class CeleryExecutor:
     """See `Executor`: runs chunks on the machines of a broker, which lay down what they fetched in a depot.
 
+    `run` names what is laid down for this executor; no other has the same.
     `crawl` names the crawl, the same in each of its runs. Raises ConfigError where the broker does not answer or the
     configuration cannot travel, FolderError where another crawl leads there or has this depot.
     """
@@ -56,14 +57,14 @@ class CeleryExecutor:
         self.workers = shards
         self.started = 0
         self._depot = depot
-        self._run = secrets.token_hex(5)
-        self._lead = Lead(self._run, depot.url, crawl)
+        self.run = secrets.token_hex(5)
+        self._lead = Lead(self.run, depot.url, crawl)
         self._board = Board(connect(broker))
         _take_lead(self._board, self._lead)
         _own(depot, crawl)
-        insist(lambda: depot.put(plan_name(self._run), _encode(Plan(config, keep, homes))))
+        insist(lambda: depot.put(plan_name(self.run), _encode(Plan(config, keep, homes))))
         self._courier = Courier(broker, self._board, depot, self._lead)
-        self._roster = Roster(self._run, config)
+        self._roster = Roster(self.run, config)
         self._outs: dict[int, Out] = {}
         self._chunks = itertools.count(1)
         self._names: deque[str] = deque()  # rows to fetch
@@ -138,32 +139,32 @@ class CeleryExecutor:
         except _TROUBLES:
             return  # what is left there costs room, and nothing else
 
-    def left_behind(self) -> Iterator[list[Result]]:
-        """The rows that machines laid down for earlier runs and nobody took in, a pack at a time; then `swept`.
+    def left_behind(self) -> Iterator[tuple[str, list[Result]]]:
+        """The rows that machines laid down for earlier runs and nobody took in, a pack at a time and of which run.
+
+        `swept` is for when they are recorded.
 
         Waits until no machine works for an earlier run any more: those that live need some seconds, those that are dead
         must be silent for a lease. Raises RunError.
         """
-        if all(name.startswith(f"runs/{self._run}/") for name, _ in self._depot.sizes("runs/")):
+        if all(name.startswith(f"runs/{self.run}/") for name, _ in self._depot.sizes("runs/")):
             return
         rounds = 0
         while rounds < _ROUNDS:
             heard = self._courier.get(None)
             if isinstance(heard, Beats):
-                busy = (
-                    beat.run not in ("", self._run) and not beat.left and age < _DEAD_S for beat, age in heard.beats
-                )
+                busy = (beat.run not in ("", self.run) and not beat.left and age < _DEAD_S for beat, age in heard.beats)
                 rounds = 0 if any(busy) else rounds + 1
         for name, _ in self._depot.sizes("rows/"):
             pack = self._courier.read(name)
             if pack is not None:
-                yield [Result(row) for row in pack.rows]
+                yield pack.run, [Result(row) for row in pack.rows]
             self._handed.append(name)
 
     def swept(self) -> None:
         """What `left_behind` gave is recorded: nothing of earlier runs is needed but their WARC files."""
         self.recorded()
-        mine = f"runs/{self._run}/"
+        mine = f"runs/{self.run}/"
         self._depot.delete([name for name, _ in self._depot.sizes("runs/") if not name.startswith(mine)])
 
     def _hear(self, heard: Heard) -> list[ExecutorEvent]:
@@ -260,7 +261,7 @@ class CeleryExecutor:
         for out in list(self._outs.values()):
             if not out.held or (out.lost is not None and out.looked and not out.fetching):
                 del self._outs[out.chunk]
-                self._handed.append(chunk_name(self._run, out.chunk))
+                self._handed.append(chunk_name(self.run, out.chunk))
                 self._roster.let_go(out)
                 if out.held:
                     lost.setdefault((out.shard, out.guilty), []).append(out)
@@ -280,7 +281,7 @@ class CeleryExecutor:
         self.started = len(self._roster.used)
 
     def _order(self, out: Out) -> None:
-        order = Order(self._run, out.chunk, out.shard, out.fence, out.machine, out.term)
+        order = Order(self.run, out.chunk, out.shard, out.fence, out.machine, out.term)
         self._courier.order(order, None if out.laid else tuple(out.held.values()))
         out.laid = True
 
@@ -289,7 +290,7 @@ class CeleryExecutor:
 
     def _tidy(self) -> None:
         """Delete what a run leaves in the depot beside the WARC files that its rows point into."""
-        for folder in (f"runs/{self._run}/", rows_folder(self._run), warc_folder(self._run)):
+        for folder in (f"runs/{self.run}/", rows_folder(self.run), warc_folder(self.run)):
             self._depot.delete([name for name, _ in self._depot.sizes(folder) if name not in self._accepted])
 
 

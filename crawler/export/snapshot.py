@@ -15,14 +15,11 @@ from crawler.depot.base import Depot
 from crawler.errors import FolderError
 from crawler.records import Row
 from crawler.store.archive import archive_files
-from crawler.store.database import COLUMNS, open_reading, read_meta
+from crawler.store.database import COLUMNS, FILES_ELSEWHERE, open_reading, read_meta
 from crawler.store.elsewhere import depot_of
 from crawler.store.folder import CrawlFolder
 
 _ROWS = f"SELECT {', '.join(COLUMNS)} FROM pages ORDER BY seq"  # noqa: S608 - the names of a struct's fields
-
-
-_ELSEWHERE = "SELECT DISTINCT warc_file FROM pages WHERE warc_file LIKE '%/%'"
 
 
 class WarcFile(NamedTuple):
@@ -88,10 +85,10 @@ class Snapshot:
         return own + self._elsewhere()
 
     def _elsewhere(self) -> list[WarcFile]:
-        """The files that other machines wrote, as far as a row points into them."""
+        """The files that other machines wrote, as far as a row points into them, or did before a retry."""
         if "depot" not in self.meta:
             return []
-        names = {name for (name,) in self._connection.execute(_ELSEWHERE)}
+        names = {name for (name,) in self._connection.execute(FILES_ELSEWHERE)}
         depot = depot_of(self.folder.path)
         found = (WarcFile(Path(name), size, depot) for name, size in depot.sizes("warc/") if name in names)
         return sorted(found, key=lambda warc: warc.path)

@@ -104,7 +104,10 @@ TASK = "crawler.chunk"
 
 
 class Fleet(msgspec.Struct, frozen=True):
-    """A crawl on many machines: the URL of their broker, and where they lay down what they fetched."""
+    """A crawl on many machines: the URL of their broker, and where they lay down what they fetched.
+
+    Where no store is named, it is the one that the crawl has.
+    """
 
     broker: str
-    store: str
+    store: str | None = None

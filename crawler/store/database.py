@@ -3,8 +3,9 @@
 `meta` holds: schema_version, software_version, created_at (UTC), identity (JSON), mark (JSON of the input
 mark), counts (JSON, by outcome), finished (JSON), key (hex), warc_file and warc_length (the archive's
 committed end), warc_tail (where in it the last page's records begin), retry (JSON of the last retry's
-selection), depot (where the pages of other machines are), history (JSON of a `crawler.history.History`).
-Table `retries` holds the seqs of the rows that still wait to be replaced by that retry.
+selection), retry_runs (JSON of the runs on many machines that did some of it), depot (where the pages of other
+machines are), history (JSON of a `crawler.history.History`). Table `retries` holds the seqs of the rows that still wait
+to be replaced by that retry, table `replaced` the files of the depot that rows pointed into which a retry may replace.
 """
 
 from __future__ import annotations
@@ -64,15 +65,17 @@ class Database:
         return int(row[0])
 
     def make_retries(self) -> None:
-        """Make the table `retries`, where the crawl is older than that."""
+        """Make what a retry needs, where the crawl is older than that."""
         self._connection.execute("CREATE TABLE IF NOT EXISTS retries (seq INTEGER PRIMARY KEY)")
+        self._connection.execute("CREATE TABLE IF NOT EXISTS replaced (warc_file TEXT PRIMARY KEY) WITHOUT ROWID")
 
     def begin_retry(self, selection: Selection) -> None:
         """Let the rows that `selection` names wait to be replaced, and no others; in one transaction."""
         with self._transaction():
             self._connection.execute("DELETE FROM retries")
             self._connection.execute(_SELECT, {"selection": selection.text, "everything": selection.everything})
-            self._put_meta({"retry": selection.text})
+            self._connection.execute(_REPLACED)
+            self._put_meta({"retry": selection.text, "retry_runs": "[]"})
 
     def pending(self) -> int:
         """How many rows wait to be replaced."""
@@ -243,6 +246,10 @@ def _encodable(value: Any) -> Any:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
+FILES_ELSEWHERE = """SELECT DISTINCT warc_file FROM pages WHERE warc_file GLOB '*/*'
+    UNION SELECT warc_file FROM replaced"""
+"""The files of the depot that rows point into, or did before a retry."""
+
 _MARKS = ", ".join("?" * len(COLUMNS))
 _INSERT = f"INSERT OR REPLACE INTO pages VALUES ({_MARKS})"  # noqa: S608 - question marks are no injection
 _SEQ = COLUMNS.index("seq")
@@ -251,6 +258,8 @@ _RECORDED = """SELECT pages.seq, outcome, retries.seq IS NOT NULL
 # A response and its request; where no answer came in the end, those of each redirect on the way.
 _RECORDS = """SELECT warc_offset, CASE WHEN warc_length > 0 THEN 2 ELSE 2 * json_array_length(redirects) END
     FROM pages WHERE warc_file = ? ORDER BY warc_offset DESC"""
+_REPLACED = """INSERT OR IGNORE INTO replaced
+    SELECT warc_file FROM retries CROSS JOIN pages USING (seq) WHERE warc_file GLOB '*/*'"""
 # What `Selection.matches` says, in SQL.
 _SELECT = """INSERT INTO retries SELECT seq FROM pages WHERE outcome NOT IN ('duplicate', 'invalid') AND (
     error_class IN (SELECT value FROM json_each(:selection, '$.errors'))

@@ -15,7 +15,7 @@ import msgspec
 from crawler.errors import FolderError, StoreError
 from crawler.records import OUTCOMES, Outcome, Result, Row
 from crawler.store.archive import FILE_BYTES, Archive
-from crawler.store.database import COLUMNS, SCHEMA_VERSION, Database, kind_of, open_reading
+from crawler.store.database import COLUMNS, FILES_ELSEWHERE, SCHEMA_VERSION, Database, kind_of, open_reading
 from crawler.store.folder import CrawlFolder
 from crawler.store.group import Group
 from crawler.store.identity import differences, seal
@@ -100,11 +100,30 @@ class DiskStore:
 
     def retry(self, selection: Selection) -> int:
         """See `Store.retry`. It is on the disk when this returns: only then the first row may be replaced."""
+        if not self.retries(selection):
+            self.begin_retry(selection)
+        return self.waiting()
+
+    def retries(self, selection: Selection) -> bool:
+        """Whether a retry of that selection was begun, and rows wait for it."""
+        return self._meta.get("retry") == selection.text and self.waiting() > 0
+
+    def begin_retry(self, selection: Selection) -> None:
+        """Let the rows that `selection` names wait to be replaced, and no others."""
         with writing(self.folder.path):
-            if not self._database.pending() or self._meta.get("retry") != selection.text:
-                self._database.begin_retry(selection)
-                self._meta["retry"] = selection.text
+            self._database.begin_retry(selection)
+            self._meta |= {"retry": selection.text, "retry_runs": "[]"}
+
+    def waiting(self) -> int:
+        """How many rows wait to be replaced."""
+        with writing(self.folder.path):
             return self._database.pending()
+
+    def retried_by(self, run: str) -> None:
+        """Note that what this run of many machines leaves behind is of the retry that was begun."""
+        self._meta["retry_runs"] = json.dumps([*json.loads(self._meta.get("retry_runs", "[]")), run])
+        with writing(self.folder.path):
+            self._database.note({"retry_runs": self._meta["retry_runs"]})
 
     def pending(self) -> Iterator[Row]:
         """See `Store.pending`. The iterator has a connection of its own, so it may run in another thread."""
@@ -113,6 +132,11 @@ class DiskStore:
             while rows := connection.execute(_PENDING, (last, _PENDING_ROWS)).fetchall():
                 yield from (Row(*values) for values in rows)
                 last = rows[-1][_SEQ]
+
+    @property
+    def depot(self) -> str | None:
+        """Where the pages are that lie in no archive of ours; None where there is no such place."""
+        return self._meta.get("depot")
 
     def keep_in(self, depot: str) -> None:
         """Note where the pages are that lie in no archive of ours; raises FolderError where others lie elsewhere."""
@@ -124,12 +148,25 @@ class DiskStore:
         with writing(self.folder.path):
             self._database.note({"depot": depot})
 
-    def adopt(self, results: Iterable[Result]) -> None:
-        """Make results final that an earlier run had left elsewhere: for `done` they are that run's."""
+    def adopt(self, run: str, results: Iterable[Result]) -> None:
+        """Make results final that an earlier `run` had left elsewhere: for `done` they are that run's.
+
+        They replace rows that wait for it only where that run was of the same retry.
+        """
+        results = list(results)
+        may_replace = run in json.loads(self._meta.get("retry_runs", "[]"))
+        known = {} if may_replace else self._database.recorded(result.row.seq for result in results)
         for result in results:
-            self.add(result)
+            if result.row.seq not in known:
+                self.add(result)
         self.commit()
         self._done_until = self._database.last_seq()
+
+    def files_elsewhere(self) -> Iterator[str]:
+        """The files of the depot that rows point into, or did before a retry; these alone are needed."""
+        with contextlib.closing(open_reading(self.folder.database)) as connection:
+            for (name,) in connection.execute(FILES_ELSEWHERE):
+                yield name
 
     def add(self, result: Result) -> None:
         """See `Store.add`."""
