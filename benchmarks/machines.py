@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_many(urls: Path, folder: Path, args: argparse.Namespace) -> tuple[Job, dict[str, float]]:
-    with _broker(folder) as (url, redis, server), _machines(url, folder, args) as machines:
+    with running_broker(folder) as (url, redis, server), running_machines(url, folder, args) as machines:
         before = [tree_cpu_s(pid) for pid in machines]
         commands, redis_cpu = redis.commands(), tree_cpu_s(server)
         thread = threading.Thread(target=redis.sample)
@@ -112,7 +112,8 @@ def _run_many(urls: Path, folder: Path, args: argparse.Namespace) -> tuple[Job, 
 
 
 @contextlib.contextmanager
-def _broker(folder: Path) -> Iterator[tuple[str, Watched, int]]:
+def running_broker(folder: Path) -> Iterator[tuple[str, Watched, int]]:
+    """A redis-server on a port that was free: its URL, what watches it, and its pid."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -125,12 +126,15 @@ def _broker(folder: Path) -> Iterator[tuple[str, Watched, int]]:
 
 
 @contextlib.contextmanager
-def _machines(url: str, folder: Path, args: argparse.Namespace) -> Iterator[list[int]]:
+def running_machines(
+    url: str, folder: Path, args: argparse.Namespace, program: Sequence[str] = ("-m", "crawler")
+) -> Iterator[list[int]]:
+    """So many machines as `args` says that wait for chunks, each what `program` is; their pids."""
     flags = ["--broker", url, "--procs", str(args.procs), "--conc", str(args.conc), "--spool", str(folder)]
     with contextlib.ExitStack() as stack:
         children = []
         for _ in range(args.machines):
-            child = stack.enter_context(_child([sys.executable, "-m", "crawler", "worker", *flags], said=True))
+            child = stack.enter_context(_child([sys.executable, *program, "worker", *flags], said=True))
             assert child.stderr is not None
             assert "waits for chunks" in child.stderr.readline()
             children.append(child.pid)
