@@ -3,13 +3,14 @@
 A very long list through a broker: the coordinator is the real one, and so are the machines (`crawl worker`), a
 redis-server and the store, a folder. What stands for something else: the machines' worker processes are stand-ins
 (`standin.py`) that answer at once, and no bodies are kept. Redis's memory is sampled ten times a second over the whole
-run, the coordinator's as often; both are shown by quarters of the time. Exit status 1 where Redis takes more in the last
-quarter than in the first by more than a megabyte, or the coordinator more than 16 bytes for each further entry.
+run, the coordinator's as often; both are shown by quarters of the time. Exit status 1 where Redis takes a megabyte more
+in the last quarter than in the first, or the coordinator more than 16 bytes for each further entry.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import threading
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     held = [max(quarter) / 1e6 for quarter in quarters(redis.memory_bytes)]
     grown = (memory[-1] - memory[0]) * 1e6 / (args.entries * 3 / 4)
     show(
-        f"{args.entries:,} entries in chunks of {args.chunk_size:,}, {args.machines} machines of {args.procs} stand-ins",
+        f"{args.entries:,} entries, {args.chunk_size:,} a chunk, {args.machines} machines of {args.procs} stand-ins",
         {
             "Redis, most in each quarter": " ".join(f"{mb:.2f}" for mb in held) + " MB",
             "coordinator after each": " ".join(f"{mb:,.0f}" for mb in memory) + " MB",
@@ -68,7 +69,7 @@ def machine(arguments: Sequence[str]) -> int:
 def quarters(samples: Sequence[float]) -> list[Sequence[float]]:
     """The samples in four parts of the same time; at least four samples."""
     cuts = [len(samples) * part // 4 for part in range(5)]
-    return [samples[begin:end] for begin, end in zip(cuts, cuts[1:], strict=False)]
+    return [samples[begin:end] for begin, end in itertools.pairwise(cuts)]
 
 
 def _run(folder: Path, url: str, redis: Watched, args: argparse.Namespace) -> Measurement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -108,6 +109,28 @@ class Machine:
                 if sockets & {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}:
                     return True
         return False
+
+    @property
+    def queue(self) -> str:
+        """The queue of its orders."""
+        return f"crawler.{self.log.partition('Machine ')[2].partition(' ')[0]}"
+
+    def orders(self, redis: client.Redis) -> set[bytes]:
+        """The deliveries that it has not acknowledged; one that comes again is another."""
+        unacked: dict[bytes, bytes] = redis.hgetall("unacked")  # type: ignore[assignment]  # of a client that waits
+        return {tag for tag, order in unacked.items() if json.loads(order)[2] == self.queue}
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """For this block it is alive, and does and says nothing."""
+        pids = members(self.process.pid)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """End all of it as a power cut would."""

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from urllib.parse import quote
 
 import pytest
@@ -24,6 +25,7 @@ from conftest import Origin, running_origin
 from fleet import Machine, Redis, environment, running_machine, running_redis
 
 import crawler
+from crawler.depot import open_depot
 from crawler.store.database import open_reading, read_meta
 
 FLAGS = ("--allow-private", "--no-robots", "--chunk-size", "20", "--quiet")
@@ -107,16 +109,21 @@ class Site:
 
     def judge(self, entries: int) -> None:
         """Each entry has one row, each row its page, byte for byte; and nothing is left in the store but pages."""
-        with crawler.open(self.out) as results:
+        with mock.patch.dict(os.environ, self.extra), crawler.open(self.out) as results:
             rows = collections.Counter((page.outcome, page.status) for page in results.pages())
             assert {("fetched", 200): entries} == rows
             for page in results.pages():
                 if "/bytes/" in page.url:
                     length = int(page.url.partition("/bytes/")[2].partition("?")[0])
                     assert (length, length) == (len(page.body), page.row.bytes_body), page.url
+        assert {"warc", "crawl"} == {name.partition("/")[0] for name in self.stored()}
+
+    def stored(self) -> list[str]:
+        """The names of all that is in the store."""
         if not self.store.startswith("s3"):
-            left = {path.relative_to(self.store).parts[0] for path in Path(self.store).rglob("*") if path.is_file()}
-            assert {"warc", "crawl"} == left
+            return [str(path.relative_to(self.store)) for path in Path(self.store).rglob("*") if path.is_file()]
+        with mock.patch.dict(os.environ, self.extra):
+            return [name for name, _ in open_depot(self.store).sizes("")]
 
 
 @pytest.fixture(scope="module")
@@ -306,14 +313,36 @@ def test_a_machine_freezes_and_thaws(site: Site) -> None:
     with site.machine() as one, site.machine(), site.coordinator() as child:
         until(lambda: sum(site.origin.hits(f"/hold/{site.key}?{n}") for n in range(HELD)) == HELD)
         site.until_most()
-        frozen = {one.process.pid, *one.workers()}
-        for pid in frozen:
-            os.kill(pid, signal.SIGSTOP)
-        until(lambda: sum(site.origin.hits(f"/hold/{site.key}?{n}") for n in range(HELD)) > HELD)
-        for pid in frozen:
-            os.kill(pid, signal.SIGCONT)
+        with one.frozen():
+            until(lambda: sum(site.origin.hits(f"/hold/{site.key}?{n}") for n in range(HELD)) > HELD)
+        until(lambda: "hands back its chunks" in one.log)
         site.finish(child)
     site.judge(entries)
+
+
+def test_an_order_comes_again_while_its_machine_is_silent(site: Site) -> None:
+    """By then another machine does it, since its lease was over: the late one drops it, and its rows are refused."""
+    site.extra = {"CRAWL_TEST_VISIBILITY_S": "6"}  # a lease and its grace are five
+    early = [site.origin.url(f"/hold/{site.key}-early?{n}", host=f"127.0.0.{1 + n % 3}") for n in range(HELD)]
+    entries = site.write(*early)
+    pages = [f"/hold/{key}?{n}" for key in (site.key, f"{site.key}-early") for n in range(HELD)]
+    client = site.redis.client()
+    with site.machine() as late, site.machine(), site.coordinator() as child:
+        until(lambda: sum(map(site.origin.hits, pages)) == 2 * HELD)
+        site.until_most(1.0)
+        orders = late.orders(client)
+        with late.frozen():
+            until(lambda: not orders & late.orders(client))
+            until(lambda: sum(map(site.origin.hits, pages)) > 2 * HELD)
+            site.origin.release(f"{site.key}-early")  # the late one finds their pages when it wakes
+        until(lambda: "hands back its chunks" in late.log)
+        until(lambda: not client.llen(late.queue))
+        site.finish(child)
+    site.judge(entries)
+    with crawler.open(site.out) as results:
+        named = {str(file) for (file,) in results.query("SELECT DISTINCT warc_file FROM pages")}
+
+    assert {name for name in site.stored() if name.startswith("warc/")} == named
 
 
 def test_all_machines_are_killed_and_another_comes(site: Site) -> None:

@@ -221,6 +221,9 @@ class Machine:
 
     def _beat(self) -> None:
         began = time.monotonic()
+        if self._shift is not None and began - self._renewed > LEASE_S:  # it was frozen: nothing told it of that
+            self._say(f"This machine stood still for {began - self._renewed:.0f} s: it hands back its chunks.")
+            self._new_term(at_once=True)
         lead = self._board.beat(self._describe())
         if self._lost:
             self._say("The broker is back.")
