@@ -19,6 +19,7 @@ from crawler.urls import domain
 WINDOW_ENTRIES = 50_000
 WINDOW_BYTES = 64 * 1024**2
 """How far the parent reads ahead of its workers, so that a list sorted by host still finds work for everyone."""
+_WINDOW_A_WORKER = 800  # so that chunks of a thousand machines' shards are not cut short
 _CHUNK_BYTES = 2 * 1024**2
 
 
@@ -44,12 +45,14 @@ class Router:
         self._queues: list[deque[FlowState]] = [deque() for _ in range(workers if homes else 1)]
         self._next_id = 1
         self._bytes = 0
+        share = max(1.0, workers * _WINDOW_A_WORKER / WINDOW_ENTRIES)
+        self._most, self._most_bytes = WINDOW_ENTRIES * share, WINDOW_BYTES * share
         self.waiting = 0
 
     @property
     def full(self) -> bool:
         """Whether the read-ahead window is used up."""
-        return self.waiting >= WINDOW_ENTRIES or self._bytes >= WINDOW_BYTES
+        return self.waiting >= self._most or self._bytes >= self._most_bytes
 
     def add(self, state: FlowState, *, first: bool = False) -> None:
         """Take in an entry; `first` for one that is already under way (a redirect from another worker)."""

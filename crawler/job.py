@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from crawler.chunks import needs_homes
 from crawler.config import CrawlConfig
 from crawler.errors import ConfigError, FolderError, InputError, StoreError
 from crawler.executors.base import Executor
@@ -251,7 +250,7 @@ def _local(config: CrawlConfig, store: DiskStore, spare: Spare | None = None) ->
 def _many(config: CrawlConfig, store: DiskStore, fleet: Fleet) -> CeleryExecutor:
     """Many machines. What they laid down for an earlier run of this crawl, and nobody took in, is in the store then."""
     from crawler.depot import open_depot  # who has one machine does not pay for it
-    from crawler.executors.celery import SHARDS, CeleryExecutor
+    from crawler.executors.celery import CeleryExecutor
     from crawler.fleet.broker import Broker
 
     where = fleet.store or store.depot
@@ -259,7 +258,7 @@ def _many(config: CrawlConfig, store: DiskStore, fleet: Fleet) -> CeleryExecutor
         raise ConfigError(f"{store.folder.path} has no pages in a store yet; say with --store where they are to lie.")
     broker, depot = Broker(fleet.broker), open_depot(where)
     crawl = hashlib.blake2b(store.key, digest_size=8).hexdigest()
-    executor = CeleryExecutor(broker, depot, config, _keep(config), crawl, homes=SHARDS if needs_homes(config) else 0)
+    executor = CeleryExecutor(broker, depot, config, _keep(config), crawl)
     try:
         store.keep_in(depot.url)
         for run, results in executor.left_behind():

@@ -9,7 +9,7 @@ import pytest
 from scripted import state
 
 from crawler.config import CrawlConfig
-from crawler.fleet.roster import Out, Roster
+from crawler.fleet.roster import Out, Roster, shards_for
 from crawler.fleet.words import Beat
 
 CONFIG = CrawlConfig(robots=False, chunk_size=10)
@@ -64,6 +64,22 @@ def test_nobody_is_there() -> None:
     made.hear(beat("gone", left=True), 0.0)
 
     assert (0, [""]) == (made.credit(0), place(made, out(1, 0)))
+
+
+def test_there_are_shards_for_all_machines() -> None:
+    """A prime, four a machine that is there and 61 at least; who is gone or silent counts for none."""
+    there = [(beat(f"m{n}"), 0.5) for n in range(1000)]
+    others = [(beat("gone", left=True), 0.0), (beat("dead"), 3600.0)]
+
+    assert [61, 61, 67, 4001] == [shards_for([*there[:n], *others]) for n in (0, 15, 16, 1000)]
+
+
+def test_a_thousand_machines_have_work() -> None:
+    """Each of them gets shards, none more than its share."""
+    made, _ = roster(*(f"m{n}" for n in range(1000)))
+    given = place(made, *(out(n, n, 1) for n in range(1, 2001)))
+
+    assert {2} == {given.count(f"m{n}") for n in range(1000)}
 
 
 def test_shards_are_spread_and_stay() -> None:

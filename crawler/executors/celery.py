@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from crawler.chunks import needs_homes
 from crawler.config import CrawlConfig
 from crawler.depot.base import Depot
 from crawler.errors import ConfigError, FolderError, StoreError
@@ -23,13 +24,10 @@ from crawler.executors.base import Died, ExecutorEvent, Moved, Refused, Settled
 from crawler.fleet.board import Board
 from crawler.fleet.broker import Broker, connect
 from crawler.fleet.courier import AWAY, CARRIERS, Beats, Courier, Fetched, Found, Heard, insist
-from crawler.fleet.roster import Out, Roster
+from crawler.fleet.roster import Out, Roster, shards_for
 from crawler.fleet.words import GRACE_S, LEASE_S, Lead, Notice, Order, Plan, chunk_name, plan_name
 from crawler.packs import Pack, chunk_of, rows_folder, rows_name, warc_folder, warc_name
 from crawler.records import Chunk, Keep, Result, Status
-
-SHARDS = 61
-"""Into how many parts hosts are divided: a prime, so that a machine's processes share those of a shard evenly."""
 
 _OWNER = "crawl"  # the object that says whose depot it is
 _ROUNDS = 2  # of beats in which nobody is busy: the broker may have forgotten them all a moment ago
@@ -43,23 +41,25 @@ _encode = msgspec.msgpack.Encoder().encode
 class CeleryExecutor:
     """See `Executor`: runs chunks on the machines of a broker, which lay down what they fetched in a depot.
 
+    Hosts are divided into as many `shards` as the machines need that are there now, unless it is said.
     `run` names what is laid down for this executor; no other has the same.
     `crawl` names the crawl, the same in each of its runs. Raises ConfigError where the broker does not answer or the
     configuration cannot travel, FolderError where another crawl leads there or has this depot.
     """
 
     def __init__(
-        self, broker: Broker, depot: Depot, config: CrawlConfig, keep: Keep, crawl: str, *, shards: int = SHARDS,
-        homes: int = 0,
+        self, broker: Broker, depot: Depot, config: CrawlConfig, keep: Keep, crawl: str, *, shards: int = 0,
+        homes: int | None = None,
     ) -> None:  # fmt: skip
         if config.parse is not None and not isinstance(config.parse, str):
             raise ConfigError("A parse function travels to other machines by its name alone; write module:function.")
-        self.workers = shards
         self.started = 0
         self._depot = depot
         self.run = secrets.token_hex(5)
         self._lead = Lead(self.run, depot.url, crawl)
         self._board = Board(connect(broker))
+        self.workers = shards or shards_for(self._board.beats())
+        homes = homes if homes is not None else self.workers if needs_homes(config) else 0
         _take_lead(self._board, self._lead)
         _own(depot, crawl)
         insist(lambda: depot.put(plan_name(self.run), _encode(Plan(config, keep, homes))))

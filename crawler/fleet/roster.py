@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,7 +21,20 @@ _OUT_MOST = 16  # chunks of one shard that are out at once, most of them for the
 _HELD_CHUNKS = 4  # as many as this, in entries
 _FRESH_S = 2 * BEAT_S + 1.0  # who spoke no longer ago is there
 _MISSING = 3  # beats in which a machine does not name a chunk that it should have
+_SHARDS_LEAST = 61
+_SHARDS_A_MACHINE = 4  # their hosts are not equally many, and one shard more or less than the others is a quarter
 _CRAWL_DELAY_S = 30.0  # the longest that a robots.txt is obeyed
+
+
+def shards_for(beats: list[tuple[Beat, float]]) -> int:
+    """Into how many parts hosts are divided, for the machines that are there: a prime, so that a machine's processes
+    share those of a shard evenly; at least 61, and at least four a machine.
+    """
+    machines = sum(age_s <= _FRESH_S and not beat.left for beat, age_s in beats)
+    shards = max(_SHARDS_LEAST, _SHARDS_A_MACHINE * machines)
+    while any(shards % divisor == 0 for divisor in range(2, math.isqrt(shards) + 1)):
+        shards += 1
+    return shards
 
 
 @dataclasses.dataclass(slots=True, eq=False)
