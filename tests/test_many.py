@@ -611,14 +611,19 @@ def test_machines_are_seen(site: Site) -> None:
         assert child.stdout is not None
         url = child.stdout.readline().partition("Prometheus: ")[2].rstrip(")\n")
         until(lambda: 'machine="' in urllib.request.urlopen(url, timeout=30).read().decode())
-        inspect = [sys.executable, "-m", "celery", "--broker", site.redis.url, "inspect", "--json", "active"]
-        seen = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout
+        inspect = [sys.executable, "-m", "celery", "--broker", site.redis.url, "inspect", "--json"]
+        ((name, tasks), (_, pong), (_, stats)) = (
+            (*machine,)
+            for what in ("active", "ping", "stats")
+            for machine in json.loads(subprocess.check_output([*inspect, what], text=True)).items()
+        )
         site.finish(child)
     site.judge(entries)
-    ((name, tasks),) = json.loads(seen).items()
 
     assert name.startswith("crawl-")
     assert {"crawler.chunk"} == {task["name"] for task in tasks}
+    assert {"ok": "pong"} == pong
+    assert {"crawler.chunk"} == stats["total"].keys()
 
 
 def test_the_store_is_noted_and_kept(site: Site) -> None:
