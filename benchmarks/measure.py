@@ -75,7 +75,7 @@ def measure(
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
-            env={**os.environ, **(environment or {})},
+            env={**inherited(), **(environment or {})},
             start_new_session=True,  # a group to kill
         )
         try:
@@ -95,6 +95,13 @@ def measure(
             stdout=_text(stdout.fileno()),
             stderr=_text(stderr.fileno()),
         )
+
+
+def inherited() -> dict[str, str]:
+    """Our environment without what makes each process compile a checkout anew: 90 ms that an installed package and the
+    competitors do not take.
+    """
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def tree_memory_mb(pid: int) -> float:

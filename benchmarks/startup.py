@@ -20,6 +20,7 @@ from pathlib import Path
 
 from benchmarks.figures import show, show_json
 from benchmarks.job import scratch
+from benchmarks.measure import inherited
 from benchmarks.origin import running_origin
 
 _BASE = "python -c pass"
@@ -71,7 +72,7 @@ def medians(commands: Mapping[str, Sequence[str]], out: Path, runs: int) -> dict
 
 def _cost(command: Sequence[str]) -> Cost:
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=inherited())
     _, status, usage = os.wait4(process.pid, 0)
     wall_s = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
