@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import subprocess
 import sys
 import threading
 import time
@@ -67,17 +66,11 @@ def _run(folder: Path, urls: Path, args: argparse.Namespace) -> tuple[Job, float
         crawl = threading.Thread(target=lambda: done.append(run_job(urls, folder / "out", where)))
         crawl.start()
         crawl.join(args.after)
-        flags = ["--broker", url, "--procs", "1", "--conc", str(args.conc), "--spool", str(folder)]
-        command = [sys.executable, "-m", "crawler", "worker", *flags]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as second:
-            assert second.stderr is not None
-            assert "waits for chunks" in second.stderr.readline()
+        with running_machines(url, folder, args):
             joined = time.time()
             crawl.join(args.after)
-            left = time.time()
-            second.terminate()
-            second.communicate()
-            leaving_s = time.time() - left
+            left = time.time()  # the end of the block tells it to leave, and waits
+        leaving_s = time.time() - left
         crawl.join()
     (job,) = done
     return job, joined, left, leaving_s

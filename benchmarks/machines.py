@@ -51,15 +51,20 @@ class Watched:
         """How many commands it did so far."""
         return int(self._client.info("stats")["total_commands_processed"])
 
-    def sample(self) -> None:
-        """Note its memory ten times a second, until `stop`."""
+    @contextlib.contextmanager
+    def sampling(self) -> Iterator[None]:
+        """Note its memory ten times a second, while the block lasts; each sample is a command."""
+        thread = threading.Thread(target=self._sample)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+
+    def _sample(self) -> None:
         while not self._over.wait(0.1):
             self.memory_bytes.append(int(self._client.info("memory")["used_memory"]))
-
-    def stop(self) -> int:
-        """Sample no more; how many commands that took."""
-        self._over.set()
-        return len(self.memory_bytes)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,17 +99,14 @@ def _run_many(urls: Path, folder: Path, args: argparse.Namespace) -> tuple[Job, 
     with running_broker(folder) as (url, redis, server), running_machines(url, folder, args) as machines:
         before = [tree_cpu_s(pid) for pid in machines]
         commands, redis_cpu = redis.commands(), tree_cpu_s(server)
-        thread = threading.Thread(target=redis.sample)
-        thread.start()
-        job = run_job(urls, folder / "many", ["--broker", url, "--store", str(folder / "store")])
-        samples = redis.stop()
-        thread.join()
+        with redis.sampling():
+            job = run_job(urls, folder / "many", ["--broker", url, "--store", str(folder / "store")])
         cpu_s = sum(tree_cpu_s(pid) for pid in machines) - sum(before)
         figures = {
             **job.figures,
             "cpu_us_per_page": round((job.measurement.cpu_s + cpu_s) / args.urls * 1e6, 1),
             "redis_cpu_us_per_page": round((tree_cpu_s(server) - redis_cpu) / args.urls * 1e6, 2),
-            "commands": float(redis.commands() - commands - samples),
+            "commands": float(redis.commands() - commands - len(redis.memory_bytes)),
             "redis_mb_most": max(redis.memory_bytes, default=0) / 1e6,
             "redis_mb_begin": (redis.memory_bytes or [0])[0] / 1e6,
         }

@@ -13,7 +13,6 @@ import argparse
 import itertools
 import json
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,15 +73,10 @@ def quarters(samples: Sequence[float]) -> list[Sequence[float]]:
 
 def _run(folder: Path, url: str, redis: Watched, args: argparse.Namespace) -> Measurement:
     """The coordinator, to its end; raises RuntimeError where it does not end with a row for each entry."""
-    thread = threading.Thread(target=redis.sample)
-    thread.start()
-    try:
-        where = ["--broker", url, "--store", str(folder / "store"), "--out", str(folder / "out")]
-        settings = ["--chunk-size", str(args.chunk_size), "--no-bodies", "--log-format", "json"]
+    where = ["--broker", url, "--store", str(folder / "store"), "--out", str(folder / "out")]
+    settings = ["--chunk-size", str(args.chunk_size), "--no-bodies", "--log-format", "json"]
+    with redis.sampling():
         run = measure([sys.executable, "-m", "crawler", "run", str(folder / "urls.txt"), *where, *settings])
-    finally:
-        redis.stop()
-        thread.join()
     rows = json.loads(run.stdout.splitlines()[-1])["fetched"] if not run.exit_status else 0
     if rows != args.entries:
         raise RuntimeError(f"crawl ended with status {run.exit_status} and {rows} rows:\n{run.stderr[-2000:]}")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+
+from served import served
 
 BUCKET = "crawls"
 
@@ -14,11 +15,8 @@ BUCKET = "crawls"
 @contextlib.contextmanager
 def running_buckets() -> Iterator[dict[str, str]]:
     """The server, with an empty bucket; what is yielded is the environment by which everybody finds it."""
-    child = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert child.stdin is not None
-    assert child.stdout is not None
-    try:
-        endpoint = f"http://127.0.0.1:{int(child.stdout.readline())}"
+    with served([sys.executable, __file__]) as line:
+        endpoint = f"http://127.0.0.1:{int(line)}"
         request = urllib.request.Request(f"{endpoint}/{BUCKET}", method="PUT")
         urllib.request.urlopen(request, timeout=30).close()
         yield {
@@ -27,14 +25,6 @@ def running_buckets() -> Iterator[dict[str, str]]:
             "AWS_SECRET_ACCESS_KEY": "secret-of-a-test",
             "AWS_REGION": "us-east-1",
         }
-    finally:
-        child.stdin.close()
-        try:
-            child.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait(timeout=10)
-        child.stdout.close()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import trustme
 from hypothesis import settings
+from served import served
 
 # A busy machine is no failure: every test has one time limit, pytest's.
 settings.register_profile("crawler", deadline=None)
@@ -75,24 +75,9 @@ def running_origin(folder: Path, addresses: Sequence[str] = ADDRESSES) -> Iterat
     issued.cert_chain_pems[0].write_to_path(cert)
     issued.private_key_pem.write_to_path(key)
     options = ["--addresses", ",".join(addresses), "--cert", str(cert), "--key", str(key)]
-    child = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("origin.py")), *options],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert child.stdin is not None
-    assert child.stdout is not None
-    try:
-        ports = json.loads(child.stdout.readline())
+    with served([sys.executable, str(Path(__file__).with_name("origin.py")), *options]) as line:
+        ports = json.loads(line)
         yield Origin(ports["port"], ports["tls_port"], root)
-    finally:
-        child.stdin.close()
-        try:
-            child.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait(timeout=10)
-        child.stdout.close()
 
 
 @pytest.fixture(scope="session")

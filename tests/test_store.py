@@ -22,7 +22,7 @@ from crawler.errors import FolderError, StoreError
 from crawler.records import Outcome, Result, Row
 from crawler.store.archive import archive_files
 from crawler.store.base import Store
-from crawler.store.database import kind_of, open_reading, read_meta
+from crawler.store.database import FILES_ELSEWHERE, kind_of, open_reading, read_meta
 from crawler.store.disk import DiskStore
 from crawler.store.group import GROUP_BYTES, GROUP_ROWS, GROUP_SECONDS, Group
 from crawler.store.identity import differences, seal, unseal
@@ -508,7 +508,8 @@ class TestDisk:
             store.begin_retry(Selection())
             store.adopt("mine", [result(1)])
             left.append(store.waiting())
-            assert [away] == list(store.files_elsewhere())
+            with contextlib.closing(open_reading(out / "crawl.db")) as reading:
+                assert [(away,)] == list(reading.execute(FILES_ELSEWHERE))
             assert {"fetched": 0, "failed": 2, "denied": 1, "duplicate": 0, "invalid": 0} == store.counts()
 
         assert [2, True, False, 0, False, 2] == left

@@ -15,7 +15,7 @@ import msgspec
 from crawler.errors import FolderError, StoreError
 from crawler.records import OUTCOMES, Outcome, Result, Row
 from crawler.store.archive import FILE_BYTES, Archive
-from crawler.store.database import COLUMNS, FILES_ELSEWHERE, SCHEMA_VERSION, Database, kind_of, open_reading
+from crawler.store.database import COLUMNS, SCHEMA_VERSION, Database, kind_of, open_reading
 from crawler.store.folder import CrawlFolder
 from crawler.store.group import Group
 from crawler.store.identity import differences, seal
@@ -161,12 +161,6 @@ class DiskStore:
                 self.add(result)
         self.commit()
         self._done_until = self._database.last_seq()
-
-    def files_elsewhere(self) -> Iterator[str]:
-        """The files of the depot that rows point into, or did before a retry; these alone are needed."""
-        with contextlib.closing(open_reading(self.folder.database)) as connection:
-            for (name,) in connection.execute(FILES_ELSEWHERE):
-                yield name
 
     def add(self, result: Result) -> None:
         """See `Store.add`."""
