@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from crawler.chunks import Router, needs_homes
 from crawler.config import CrawlConfig
-from crawler.executors.base import Died, Executor, ExecutorEvent, Moved, Refused, Settled
+from crawler.executors.base import Died, Executor, ExecutorEvent, Moved, Refused, Replaced, Settled
 from crawler.quarantine import Group, Quarantine, Verdict
 from crawler.records import FlowState, Result, row_of
 from crawler.survivors import Survivors
@@ -74,6 +74,8 @@ class Crew:
                 self.router.add(event.state, first=True)
             else:
                 self.away.append(event.state)
+        if isinstance(event, Replaced):
+            self._count(event.deaths, event.cause)
         if isinstance(event, Refused):
             self._take_back(event.worker, (), event.states)
         if isinstance(event, Died):
@@ -82,8 +84,7 @@ class Crew:
 
     def _mourn(self, event: Died) -> list[Result]:
         """A worker died: what waited goes back, what was in flight is suspected, what killed alone is condemned."""
-        self.deaths += 1
-        self.last_death = event.cause
+        self._count(event.counts, event.cause)
         page = self._survivors.died(event.page, event.cause, ended=event.ended)
         if page is not None:
             self._outlive(page.row.seq, event)
@@ -91,6 +92,11 @@ class Crew:
         verdict = self._take_back(event.worker, event.suspects, event.others)
         killer = verdict.killer
         return [] if killer is None else self._survivors.settled([_condemned(killer, verdict.deaths, event)])
+
+    def _count(self, deaths: int, cause: str) -> None:
+        if deaths:
+            self.deaths += deaths
+            self.last_death = cause
 
     def _outlive(self, seq: int, event: Died) -> None:
         """A worker died of a page's parse, which is known and was here: whoever else was in it is free."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from crawler.config import CrawlConfig
-from crawler.errors import ConfigError, FolderError, InputError, StoreError
+from crawler.errors import ConfigError, CrawlerError, FolderError, InputError, StoreError
 from crawler.executors.base import Executor
 from crawler.executors.processes import make_executor
 from crawler.executors.spare import Spare
@@ -109,11 +109,14 @@ def run_job(
         if not finished:
             executor = _local(config, store, spare) if fleet is None else _many(config, store, fleet)
             finished = _record(source, store, config, executor, store.done(), watch)
+        elapsed_s = time.monotonic() - started
+        if finished and fleet is not None:
+            _sweep(store)
         if finished and not sum(store.counts().values()):
             raise _no_url("Standard input" if source.name == "-" else source.name)
     finally:
         store.close()
-    return _summary(store, started, finished)
+    return _summary(store, elapsed_s, finished)
 
 
 def _check(config: CrawlConfig, out: Path) -> None:
@@ -157,7 +160,10 @@ def run_retry(
                 else RereadSource(str(out), store.pending(), length, lists)
             )
             finished = not length or _record(source, store, config, executor, (), watch)
-    return _summary(store, started, finished)
+        elapsed_s = time.monotonic() - started
+        if finished and length and fleet is not None:
+            _sweep(store)
+    return _summary(store, elapsed_s, finished)
 
 
 def _begin_on_many(
@@ -191,8 +197,7 @@ def _is_finished(source: Source, store: DiskStore) -> bool:
     return source.check(mark) and store.finished
 
 
-def _summary(store: DiskStore, started: float, finished: bool) -> Summary:
-    elapsed_s = time.monotonic() - started
+def _summary(store: DiskStore, elapsed_s: float, finished: bool) -> Summary:
     return Summary(store.folder.path, store.counts(), store.recorded, elapsed_s, finished, store.repaired)
 
 
@@ -261,6 +266,7 @@ def _many(config: CrawlConfig, store: DiskStore, fleet: Fleet) -> CeleryExecutor
     executor = CeleryExecutor(broker, depot, config, _keep(config), crawl)
     try:
         store.keep_in(depot.url)
+        store.begun_by(executor.run)
         for run, results in executor.left_behind():
             store.adopt(run, results)
         executor.swept()
@@ -268,6 +274,22 @@ def _many(config: CrawlConfig, store: DiskStore, fleet: Fleet) -> CeleryExecutor
         executor.close()
         raise
     return executor
+
+
+def _sweep(store: DiskStore) -> None:
+    """Leave nothing of our runs in the depot of a finished crawl but what rows point into, whatever was killed.
+
+    Not where entries are still to come: rows of theirs may be laid down yet, and would point at nothing.
+    """
+    from crawler.depot import open_depot
+    from crawler.packs import names_of
+
+    if store.depot is None or not store.finished:
+        return
+    with contextlib.suppress(CrawlerError):  # what is left there costs room, and nothing else
+        depot = open_depot(store.depot)
+        depot.delete(store.unneeded(names_of(depot, frozenset(store.runs))))
+        depot.abandon()
 
 
 def _record(

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from crawler.depot.base import Depot
 from crawler.errors import StoreError
 from crawler.records import FlowState, Result, Row
 
+_FOLDERS = ("runs/", "rows/", "warc/")
 _DIGEST_BYTES = 16
 
 
@@ -50,14 +51,17 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Pack).decode
 
 
+def names_of(depot: Depot, runs: Collection[str]) -> Iterator[str]:
+    """All that these runs have in a depot. Raises StoreError."""
+    for folder in _FOLDERS:
+        for name, _ in depot.sizes(folder):
+            if name.removeprefix(folder).partition("/")[0] in runs:
+                yield name
+
+
 def rows_folder(run: str) -> str:
     """The prefix of all names of rows of a run."""
     return f"rows/{run}/"
-
-
-def warc_folder(run: str) -> str:
-    """The prefix of all names of WARC files of a run."""
-    return f"warc/{run}/"
 
 
 def rows_name(run: str, chunk: int, attempt: str, part: int) -> str:

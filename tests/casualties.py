@@ -42,11 +42,12 @@ def leaves(site: Site, machine: Machine, child: Any) -> None:
 
 
 def silent(site: Site, machine: Machine, child: Any) -> None:
-    """A machine is frozen until Redis gives its orders again (30 s), and goes on; counted from then."""
+    """A machine is frozen until Redis gives its orders again (30 s), and goes on; counted from when it let go."""
     client = site.redis.client()
-    orders = machine.orders(client)
+    orders, term = machine.orders(client), machine.term(client)
     with machine.frozen():
         until(lambda: not orders & machine.orders(client))
+    until(lambda: machine.term(client) > term)
 
 
 def coordinator(site: Site, machine: Machine, child: Any) -> None:

@@ -111,9 +111,19 @@ class Machine:
         return False
 
     @property
+    def id(self) -> str:
+        """Its name at the broker."""
+        return self.log.partition("Machine ")[2].partition(" ")[0]
+
+    @property
     def queue(self) -> str:
         """The queue of its orders."""
-        return f"crawler.{self.log.partition('Machine ')[2].partition(' ')[0]}"
+        return f"crawler.{self.id}"
+
+    def term(self, redis: client.Redis) -> int:
+        """Its term, as it said last: a new one begins when all of the last is laid down or handed back."""
+        beat: bytes | None = redis.hget("crawler:beats", self.id)  # type: ignore[assignment]  # of a client that waits
+        return int(json.loads(beat)["term"]) if beat is not None else 0
 
     def orders(self, redis: client.Redis) -> set[bytes]:
         """The deliveries that it has not acknowledged; one that comes again is another."""

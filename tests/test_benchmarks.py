@@ -309,6 +309,20 @@ def test_growth_runs() -> None:
     assert {"100", "300"} == set(line["figures"]["peak_mb"])
 
 
+def test_orders_run() -> None:
+    """The orders benchmark sends each entry through a Redis, and samples that from the first to the last."""
+    _, table, line = run("orders", "--entries", "3000", "--machines", "1", "--chunk-size", "100")
+    assert "Redis, most in each quarter" in table
+    assert [4, 4] == [len(line["figures"][name]) for name in ("redis_mb", "coordinator_mb")]
+
+
+def test_joining_runs() -> None:
+    """The joining benchmark counts what is sent before, beside and after the second machine, and loses no page."""
+    status, table, line = run("joining", "--urls", "400", "--wait", "0.1", "--after", "3", "--conc", "8")
+    assert (0, True) == (status, "400 fetched" in table)
+    assert {"one machine", "two machines", "one again"} <= line["figures"].keys()
+
+
 def test_startup_runs() -> None:
     """The start-up benchmark compares help and a crawl of one page with an interpreter that does nothing."""
     status, table, line = run("startup", "--runs", "1")

@@ -13,6 +13,7 @@ from scripted import state
 
 from crawler.depot import open_depot
 from crawler.depot.base import Depot
+from crawler.depot.s3 import S3Depot
 from crawler.errors import ConfigError, StoreError
 from crawler.packs import Packer, chunk_of, read_pack, write_pack
 from crawler.records import Result, row_of
@@ -96,6 +97,19 @@ def test_no_reader_sees_half_an_object(tmp_path: Path, monkeypatch: pytest.Monke
 
     assert [] == list(depot.sizes(""))
     assert [] == [path for path in (tmp_path / "shared").rglob("*") if stat.S_ISREG(path.stat().st_mode)]
+
+
+def test_what_broke_off_is_abandoned(depot: Depot, tmp_path: Path) -> None:
+    """Who dies while he lays something down leaves a file without a name; what has one stays."""
+    depot.put("a", b"x")
+    left = tmp_path / "shared" / ".unfinished" / "0123"
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_bytes(b"half")
+    depot.abandon()
+    depot.put("b", b"y")
+
+    assert [("a", 1), ("b", 1)] == sorted(depot.sizes(""))
+    assert isinstance(depot, S3Depot) or not left.exists()
 
 
 @pytest.mark.parametrize("name", ["../a", "a/../../b", "/etc/passwd", "a//b", ""])

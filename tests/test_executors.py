@@ -26,7 +26,7 @@ from crawler.config import CrawlConfig
 from crawler.depot import open_depot
 from crawler.errors import WorkerError
 from crawler.executors import pipes
-from crawler.executors.base import Died, Executor, ExecutorEvent, Moved, Refused, Settled
+from crawler.executors.base import Died, Executor, ExecutorEvent, Moved, Refused, Replaced, Settled
 from crawler.executors.celery import CeleryExecutor
 from crawler.executors.inline import InlineExecutor
 from crawler.executors.pipes import SILENCE_S, Child, PipeExecutor
@@ -83,13 +83,15 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
 
 
 def collect(executor: Executor, count: int) -> list[ExecutorEvent]:
-    """Events of so many entries, each of one."""
+    """Events of so many entries, each of one; what is refused is sent again, as a crew would."""
     events: list[ExecutorEvent] = []
     while len(events) < count:
         for event in executor.events(30):
             if isinstance(event, Settled):
                 events += [Settled(event.worker, [result]) for result in event.results]
-            else:
+            elif isinstance(event, Refused):
+                executor.send(event.worker, Chunk(99, event.states))
+            elif not isinstance(event, Replaced):
                 events.append(event)
     return events
 

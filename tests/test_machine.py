@@ -58,8 +58,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             return lambda: None
 
         return SimpleNamespace(
-            run=run, fault="", hitch="", finished=0, chunks=(), status=lambda: None, add=add, end=ended.append
-        )
+            run=run, fault="", hitch="", finished=0, chunks=(), deaths=0, last_death="", status=lambda: None,
+            add=add, end=ended.append,
+        )  # fmt: skip
 
     ended: list[bool] = []
     monkeypatch.setattr(module, "Shift", shift)

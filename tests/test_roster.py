@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from scripted import state
 
 from crawler.config import CrawlConfig
 from crawler.fleet.roster import Out, Roster, shards_for
@@ -31,7 +30,7 @@ def beat(machine: str, count: int = 1, **fields: Any) -> Beat:
 
 
 def out(chunk: int, shard: int, entries: int = 3, *, solo: bool = False) -> Out:
-    return Out(chunk, shard, {chunk * 100 + n: state(seq=chunk * 100 + n) for n in range(entries)}, solo)
+    return Out(chunk, shard, {chunk * 100 + n for n in range(entries)}, solo=solo)
 
 
 def roster(*machines: str, config: CrawlConfig = CONFIG, **fields: Any) -> tuple[Roster, Clock]:

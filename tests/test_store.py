@@ -22,7 +22,7 @@ from crawler.errors import FolderError, StoreError
 from crawler.records import Outcome, Result, Row
 from crawler.store.archive import archive_files
 from crawler.store.base import Store
-from crawler.store.database import FILES_ELSEWHERE, kind_of, open_reading, read_meta
+from crawler.store.database import files_elsewhere, kind_of, open_reading, read_meta
 from crawler.store.disk import DiskStore
 from crawler.store.group import GROUP_BYTES, GROUP_ROWS, GROUP_SECONDS, Group
 from crawler.store.identity import differences, seal, unseal
@@ -509,7 +509,8 @@ class TestDisk:
             store.adopt("mine", [result(1)])
             left.append(store.waiting())
             with contextlib.closing(open_reading(out / "crawl.db")) as reading:
-                assert [(away,)] == list(reading.execute(FILES_ELSEWHERE))
+                assert {away} == files_elsewhere(reading)
+            assert ["warc/run/2.warc.gz"] == store.unneeded([away, "warc/run/2.warc.gz"])
             assert {"fetched": 0, "failed": 2, "denied": 1, "duplicate": 0, "invalid": 0} == store.counts()
 
         assert [2, True, False, 0, False, 2] == left
@@ -519,6 +520,8 @@ class TestDisk:
         open_disk(out).close()
         with contextlib.closing(sqlite3.connect(out / "crawl.db")) as connection:
             connection.execute("DROP TABLE retries")
+            connection.execute("DROP TABLE replaced")
+            assert set() == files_elsewhere(connection)
         with contextlib.closing(open_disk(out)) as store:
             assert 0 == store.retry(Selection())
 

@@ -31,3 +31,6 @@ class Depot(Protocol):
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete objects; those that are not there are no error."""
+
+    def abandon(self) -> None:
+        """Delete what a `put` left that broke off, while no other is under way that anybody waits for."""

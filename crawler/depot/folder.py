@@ -75,6 +75,11 @@ class FolderDepot:
                     for parent in path.relative_to(self._root).parents[:-1]:
                         (self._root / parent).rmdir()
 
+    def abandon(self) -> None:
+        """See `Depot.abandon`. Who is writing there all the same finds its file gone, and may write it again."""
+        with writing(self._root):
+            shutil.rmtree(self._root / _UNFINISHED, ignore_errors=True)
+
     def _path(self, name: str) -> Path:
         """Where an object lies; raises StoreError for a name that would lead out of the depot."""
         if not name or any(part in ("", ".", "..") for part in name.split("/")):

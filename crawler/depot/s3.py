@@ -76,6 +76,9 @@ class S3Depot:
                 with contextlib.suppress(FileNotFoundError):
                     obstore.delete(self._store, batch)
 
+    def abandon(self) -> None:
+        """See `Depot.abandon`. Parts of an upload that broke off are the bucket's to delete, by a lifecycle rule."""
+
     @contextlib.contextmanager
     def _mapped(self) -> Iterator[None]:
         try:

@@ -33,7 +33,8 @@ class Died:
     """A worker is gone, and with it what it held: `suspects` were in flight when it died, `others` were waiting.
 
     `cause` completes a sentence that begins with 'the worker'. One of the suspects may have been parsed: then its
-    `page` was here before; `ended` says that the worker was ended because it never came back from something.
+    `page` was here before; `ended` says that the worker was ended because it never came back from something. `counts`
+    is how many workers' deaths that is: 0 where they were `Replaced` already.
     """
 
     worker: int
@@ -42,6 +43,7 @@ class Died:
     others: tuple[FlowState, ...]
     page: Result | None = None
     ended: bool = False
+    counts: int = 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,7 +58,15 @@ class Refused:
     states: tuple[FlowState, ...]
 
 
-ExecutorEvent = Settled | Moved | Died | Refused
+@dataclasses.dataclass(frozen=True, slots=True)
+class Replaced:
+    """So many workers died where others see to it, the last of `cause`."""
+
+    deaths: int
+    cause: str
+
+
+ExecutorEvent = Settled | Moved | Died | Refused | Replaced
 
 
 class Executor(Protocol):

@@ -7,26 +7,27 @@ who does what, `fleet/courier.py` carries.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from crawler.chunks import needs_homes
 from crawler.config import CrawlConfig
 from crawler.depot.base import Depot
-from crawler.errors import ConfigError, FolderError, StoreError
-from crawler.executors.base import Died, ExecutorEvent, Moved, Refused, Settled
+from crawler.errors import ConfigError, FolderError
+from crawler.executors.base import Died, ExecutorEvent, Moved, Refused, Replaced, Settled
 from crawler.fleet.board import Board
 from crawler.fleet.broker import Broker, connect
-from crawler.fleet.courier import AWAY, CARRIERS, Beats, Courier, Fetched, Found, Heard, insist
+from crawler.fleet.courier import AWAY, CARRIERS, Beats, Courier, Fetched, Found, Heard, Recalled, insist
 from crawler.fleet.roster import Out, Roster, shards_for
-from crawler.fleet.words import GRACE_S, LEASE_S, Lead, Notice, Order, Plan, chunk_name, plan_name
-from crawler.packs import Pack, chunk_of, rows_folder, rows_name, warc_folder, warc_name
+from crawler.fleet.words import GRACE_S, LEASE_S, Beat, Lead, Notice, Order, Plan, chunk_name, plan_name
+from crawler.packs import Pack, chunk_of, rows_name
 from crawler.records import Chunk, Keep, Result, Status
 
 _OWNER = "crawl"  # the object that says whose depot it is
@@ -34,7 +35,6 @@ _ROUNDS = 2  # of beats in which nobody is busy: the broker may have forgotten t
 _DEAD_S = LEASE_S + GRACE_S
 _FORGET_S = 3600.0
 
-_TROUBLES: tuple[type[Exception], ...] = (*AWAY, StoreError)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -61,6 +61,8 @@ class CeleryExecutor:
         self.workers = shards or shards_for(self._board.beats())
         homes = homes if homes is not None else self.workers if needs_homes(config) else 0
         _take_lead(self._board, self._lead)
+        with contextlib.suppress(*AWAY):
+            self._board.sweep()
         _own(depot, crawl)
         insist(lambda: depot.put(plan_name(self.run), _encode(Plan(config, keep, homes))))
         self._courier = Courier(broker, self._board, depot, self._lead)
@@ -71,8 +73,8 @@ class CeleryExecutor:
         self._fetching = 0
         self._numbers: dict[str, int] = {}
         self._suspected: set[int] = set()
+        self._deaths: dict[tuple[str, int], int] = {}  # of workers, by machine and term
         self._handed: list[str] = []
-        self._accepted: set[str] = set()
         self._stopping = self._closed = False
 
     def credit(self, worker: int) -> int:
@@ -81,9 +83,10 @@ class CeleryExecutor:
 
     def send(self, worker: int, chunk: Chunk) -> None:
         """See `Executor.send`. The entries go to the depot, an order with their name to a machine once there is one."""
-        held = {state.seq: state for state in chunk.states}
+        held = {state.seq for state in chunk.states}
         alone = len(held) == 1
-        out = Out(next(self._chunks), worker, held, alone=alone, solo=alone and held.keys() <= self._suspected)
+        solo = alone and held <= self._suspected
+        out = Out(next(self._chunks), worker, held, chunk.states, alone=alone, solo=solo)
         self._outs[out.chunk] = out
         self._roster.add(out)
         self._place()
@@ -127,17 +130,13 @@ class CeleryExecutor:
         self._courier.wake()
 
     def close(self) -> None:
-        """Lead no longer. A run that came to its end leaves nothing but its WARC files."""
+        """Lead no longer."""
         if self._closed:
             return
         self._closed = True
         self._courier.close()
-        try:
+        with contextlib.suppress(*AWAY):
             self._board.resign(self._lead)
-            if not self._outs and not self._stopping:
-                self._tidy()
-        except _TROUBLES:
-            return  # what is left there costs room, and nothing else
 
     def left_behind(self) -> Iterator[tuple[str, list[Result]]]:
         """The rows that machines laid down for earlier runs and nobody took in, a pack at a time and of which run.
@@ -168,21 +167,29 @@ class CeleryExecutor:
         self._depot.delete([name for name, _ in self._depot.sizes("runs/") if not name.startswith(mine)])
 
     def _hear(self, heard: Heard) -> list[ExecutorEvent]:
-        if isinstance(heard, Beats):
-            self._hear_beats(heard)
-        elif isinstance(heard, Found):
-            self._hear_found(heard)
-        elif isinstance(heard, Notice):
-            self._hear_notice(heard)
-        else:
-            return self._hear_fetched(heard) + self._conclude()
-        return self._conclude()
+        match heard:
+            case Notice():
+                self._hear_notice(heard)
+                return []
+            case Fetched():
+                return self._hear_fetched(heard)
+            case Recalled():
+                if heard.chunk in self._outs:
+                    self._outs[heard.chunk].states = heard.states
+                return self._conclude(self._outs.values())
+            case Found():
+                self._hear_found(heard)
+                return self._conclude(self._outs.values())
+            case Beats():
+                return self._hear_beats(heard) + self._conclude(self._outs.values())
 
-    def _hear_beats(self, heard: Beats) -> None:
+    def _hear_beats(self, heard: Beats) -> list[ExecutorEvent]:
         """Who is there, who is not any more, and what they should have and do not name."""
         for seat in self._roster.seats.values():
             seat.silent_s += heard.listened_s
+        events: list[ExecutorEvent] = []
         for beat, age_s in heard.beats:
+            events += self._died_there(beat)
             for out in self._roster.hear(beat, age_s):
                 self._order(out)
             if beat.machine not in self._roster.seats and age_s > _FORGET_S:
@@ -190,22 +197,34 @@ class CeleryExecutor:
         for seat in list(self._roster.seats.values()):
             if seat.beat.left or seat.silent_s >= _DEAD_S:
                 cause = "left" if seat.beat.left else f"was not heard of for {seat.silent_s:.0f} s"
+                events += [Replaced(1, f"on {seat.beat.host} {cause}")] if seat.outs and not seat.beat.left else []
                 self._roster.lose(seat, cause, guilty=not seat.beat.left)
                 self._forget(seat.beat.machine)
         if any(out.lost is not None or out.missed for out in self._outs.values()):
             self._courier.look()
         self._roster.balance()
         self._place()
+        return events
+
+    def _died_there(self, beat: Beat) -> list[ExecutorEvent]:
+        """What a machine says of workers that it replaced, where that is news."""
+        if beat.run != self.run:
+            return []
+        term = (beat.machine, beat.term)
+        news = beat.deaths - self._deaths.get(term, 0)
+        if news <= 0:  # or less than before, from a Redis that was set back
+            return []
+        self._deaths[term] = beat.deaths
+        return [Replaced(news, f"on {beat.host} {beat.last_death}")]
 
     def _hear_notice(self, notice: Notice) -> None:
         out = self._outs.get(notice.chunk)
         if out is not None:
-            out.begun = True
+            out.begin()
             if notice.name:
                 self._fetch(out, notice.name)
         elif notice.name and notice.name not in self._handed:
-            unwanted = [notice.name, warc_name(notice.name)]
-            self._courier.aside(lambda: self._depot.delete(name for name in unwanted if name not in self._accepted))
+            self._courier.aside(lambda: self._depot.delete([notice.name]))
 
     def _hear_found(self, found: Found) -> None:
         """All that is in the depot: what is there and was not told, and what is not there and will not come."""
@@ -226,15 +245,17 @@ class CeleryExecutor:
         self._fetch_next()
         out = self._outs[chunk_of(fetched.name).chunk]
         out.fetching -= 1
-        return [] if fetched.pack is None else self._take_in(out, fetched.pack)
+        events = [] if fetched.pack is None else self._take_in(out, fetched.pack)
+        return events + self._conclude([out] if out.lost is None else self._outs.values())
 
     def _take_in(self, out: Out, pack: Pack) -> list[ExecutorEvent]:
-        rows = [row for row in pack.rows if out.held.pop(row.seq, None) is not None]
+        rows = [row for row in pack.rows if row.seq in out.held]
+        moved = [state for state in pack.moved if state.seq in out.held]
+        out.held -= {*(row.seq for row in rows), *(state.seq for state in moved)}
         events: list[ExecutorEvent] = [Settled(out.shard, [Result(row) for row in rows])] if rows else []
-        events += [Moved(out.shard, state) for state in pack.moved if out.held.pop(state.seq, None) is not None]
+        events += [Moved(out.shard, state) for state in moved]
         self._suspected.difference_update(row.seq for row in rows)
         self._handed.append(rows_name(pack.run, pack.chunk, pack.attempt, pack.part))
-        self._accepted.add(pack.warc)
         if pack.done and out.held and len(out.parts) > pack.part:
             out.lose("handed it back", time.monotonic())
             out.looked = 1
@@ -255,11 +276,16 @@ class CeleryExecutor:
             self._fetching += 1
             self._courier.fetch(self._names.popleft())
 
-    def _conclude(self) -> list[ExecutorEvent]:
-        """Let go of chunks of which all came, or nothing more will; the latter's entries go back, by shard."""
+    def _conclude(self, outs: Iterable[Out]) -> list[ExecutorEvent]:
+        """Let go of chunks of which all came, or nothing more will; the latter's entries go back.
+
+        All of a shard go back at once: for who is suspected of a death runs alone then, and not beside others.
+        """
         lost: dict[tuple[int, bool], list[Out]] = {}
-        for out in list(self._outs.values()):
-            if not out.held or (out.lost is not None and out.looked and not out.fetching):
+        outs = list(outs)
+        open_shards = {out.shard for out in outs if out.lost is not None and out.held and not self._is_ready(out)}
+        for out in outs:
+            if not out.held or (out.lost is not None and out.shard not in open_shards):
                 del self._outs[out.chunk]
                 self._handed.append(chunk_name(self.run, out.chunk))
                 self._roster.let_go(out)
@@ -267,13 +293,22 @@ class CeleryExecutor:
                     lost.setdefault((out.shard, out.guilty), []).append(out)
         return [self._given_back(shard, outs, guilty=guilty) for (shard, guilty), outs in lost.items()]
 
+    def _is_ready(self, out: Out) -> bool:
+        """Whether all that will come of a lost chunk is here, and the entries of which nothing comes."""
+        if not out.looked or out.fetching:
+            return False
+        if out.states is None and not out.recalled:
+            out.recalled = True
+            self._courier.recall(out.chunk)
+        return out.states is not None
+
     def _given_back(self, shard: int, outs: list[Out], *, guilty: bool) -> ExecutorEvent:
-        states = tuple(state for out in outs for state in out.held.values())
+        states = tuple(state for out in outs for state in out.states or () if state.seq in out.held)
         cause = outs[0].lost or ""
         if not guilty:
             return Refused(shard, cause, states)
-        self._suspected |= {seq for out in outs if out.alone for seq in out.held}
-        return Died(shard, cause, states, ())
+        self._suspected.update(*(out.held for out in outs if out.alone))
+        return Died(shard, cause, states, (), counts=0)
 
     def _place(self) -> None:
         for out in self._roster.place():
@@ -282,16 +317,11 @@ class CeleryExecutor:
 
     def _order(self, out: Out) -> None:
         order = Order(self.run, out.chunk, out.shard, out.fence, out.machine, out.term)
-        self._courier.order(order, None if out.laid else tuple(out.held.values()))
-        out.laid = True
+        self._courier.order(order, None if out.ordered else out.states)
+        out.ordered = True
 
     def _forget(self, machine: str) -> None:
         self._courier.aside(functools.partial(self._board.forget, machine))
-
-    def _tidy(self) -> None:
-        """Delete what a run leaves in the depot beside the WARC files that its rows point into."""
-        for folder in (f"runs/{self.run}/", rows_folder(self.run), warc_folder(self.run)):
-            self._depot.delete([name for name, _ in self._depot.sizes(folder) if name not in self._accepted])
 
 
 def _take_lead(board: Board, lead: Lead) -> None:

@@ -15,7 +15,7 @@ from crawler.depot.base import Depot
 from crawler.errors import FolderError
 from crawler.records import Row
 from crawler.store.archive import archive_files
-from crawler.store.database import COLUMNS, FILES_ELSEWHERE, open_reading, read_meta
+from crawler.store.database import COLUMNS, files_elsewhere, open_reading, read_meta
 from crawler.store.elsewhere import depot_of
 from crawler.store.folder import CrawlFolder
 
@@ -88,7 +88,7 @@ class Snapshot:
         """The files that other machines wrote, as far as a row points into them, or did before a retry."""
         if "depot" not in self.meta:
             return []
-        names = {name for (name,) in self._connection.execute(FILES_ELSEWHERE)}
+        names = files_elsewhere(self._connection)
         depot = depot_of(self.folder.path)
         found = (WarcFile(Path(name), size, depot) for name, size in depot.sizes("warc/") if name in names)
         return sorted(found, key=lambda warc: warc.path)

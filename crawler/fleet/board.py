@@ -74,6 +74,15 @@ class Board:
             pipeline.delete(*(f"{prefix}{queue_of(machine)}" for prefix in _QUEUE_KEYS))
             pipeline.execute()
 
+    def sweep(self) -> None:
+        """Delete the queues of machines that are not there: what they held came back to them after all."""
+        names: Answer = self._client.hkeys(BEATS)
+        there = {name.decode() for name in names}
+        for key in self._client.scan_iter(f"{queue_of('')}*", count=1000, _type="LIST"):
+            machine = key.decode().removeprefix(queue_of(""))
+            if machine not in there:
+                self.forget(machine)
+
     def notify(self, run: str, notice: Notice) -> None:
         """Tell the coordinator of a run something; where it is not heard, it will find out by itself."""
         with self._client.pipeline(transaction=False) as pipeline:

@@ -9,7 +9,7 @@ import dataclasses
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -19,7 +19,18 @@ from crawler.depot.base import Depot
 from crawler.errors import StoreError, WorkerError
 from crawler.fleet.board import Board
 from crawler.fleet.broker import Broker, client_errors
-from crawler.fleet.words import BEAT_S, TASK, Beat, Lead, Notice, Order, chunk_name, queue_of
+from crawler.fleet.words import (
+    BEAT_S,
+    TASK,
+    Beat,
+    Lead,
+    Notice,
+    Order,
+    chunk_name,
+    queue_of,
+    read_states,
+    write_states,
+)
 from crawler.packs import Pack, read_pack, rows_folder
 from crawler.records import FlowState
 
@@ -29,7 +40,6 @@ CARRIERS = 4
 _AGAIN_S = (0.5, 1.0, 2.0, 5.0)
 
 _Result = TypeVar("_Result")
-_encode = msgspec.msgpack.Encoder().encode
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,7 +66,15 @@ class Fetched:
     pack: Pack | None
 
 
-Heard = Beats | Found | Fetched | Notice
+@dataclasses.dataclass(frozen=True, slots=True)
+class Recalled:
+    """The entries of that chunk, as they were laid down."""
+
+    chunk: int
+    states: tuple[FlowState, ...]
+
+
+Heard = Beats | Found | Fetched | Recalled | Notice
 AWAY: tuple[type[Exception], ...] = client_errors()
 """What a broker that is away makes its clients raise."""
 
@@ -92,7 +110,7 @@ class Courier:
         """Make a waiting `get` return; from any thread."""
         self._heard.put(None)
 
-    def order(self, order: Order, states: Iterable[FlowState] | None) -> None:
+    def order(self, order: Order, states: tuple[FlowState, ...] | None) -> None:
         """Lay down a chunk's entries, where they are not yet, and give its order to its machine.
 
         Where the broker does not take it, its machine will not name it, and so it is ordered again.
@@ -100,7 +118,7 @@ class Courier:
 
         def give() -> None:
             if states is not None:
-                data = _encode(tuple(states))
+                data = write_states(states)
                 insist(lambda: self._depot.put(chunk_name(order.run, order.chunk), data))
             self._app.send_task(
                 TASK,
@@ -116,6 +134,21 @@ class Courier:
     def fetch(self, name: str) -> None:
         """Read rows; they are `Fetched` then."""
         self.aside(lambda: self._heard.put(Fetched(name, self.read(name))))
+
+    def recall(self, chunk: int) -> None:
+        """Read a chunk's entries again; they are `Recalled` then. It is a StoreError where they are gone."""
+
+        def read() -> None:
+            data = insist(lambda: self._depot.get(chunk_name(self._lead.run, chunk)))
+            try:
+                self._heard.put(Recalled(chunk, read_states(data or b"")))
+            except ValueError as error:
+                raise StoreError(
+                    f"The store {self._depot.url} has lost a chunk that is not done; what was recorded is safe, "
+                    "and the same command goes on."
+                ) from error
+
+        self.aside(read)
 
     def look(self) -> None:
         """Look what rows there are; they are `Found` then."""

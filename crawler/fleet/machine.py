@@ -26,8 +26,7 @@ from crawler.errors import ConfigError, CrawlerError
 from crawler.fleet.board import Board
 from crawler.fleet.broker import client_errors, reason
 from crawler.fleet.shift import Shift, fitted
-from crawler.fleet.words import BEAT_S, LEASE_S, Beat, Lead, Notice, Order, Plan, chunk_name, plan_name
-from crawler.records import FlowState
+from crawler.fleet.words import BEAT_S, LEASE_S, Beat, Lead, Notice, Order, Plan, chunk_name, plan_name, read_states
 
 _SAY_BEATS = 15  # half a minute
 _IDLE_BEATS = 3  # without a chunk and without anybody who leads: then the processes are let go
@@ -36,7 +35,6 @@ Say = Callable[[str], None]
 
 _TROUBLES: tuple[type[Exception], ...] = (CrawlerError, *client_errors())
 _decode_plan = msgspec.msgpack.Decoder(Plan).decode
-_decode_states = msgspec.msgpack.Decoder(tuple[FlowState, ...]).decode
 
 
 def chunks_most(procs: int) -> int:
@@ -140,7 +138,7 @@ class Machine:
             return "refused"
         if shift is None or data is None:
             return "stale"  # what came of it was taken in already
-        states = _decode_states(data)
+        states = read_states(data)
         self._tell(order.run, Notice("begun", order.chunk))
         wait = shift.add(order.chunk, order.shard, states)
         if wait is None:
@@ -278,4 +276,6 @@ class Machine:
             left=left,
             trouble="" if shift is None else shift.hitch or shift.fault,
             status=None if shift is None else shift.status(),
+            deaths=0 if shift is None else shift.deaths,
+            last_death="" if shift is None else shift.last_death,
         )

@@ -39,8 +39,9 @@ def shards_for(beats: list[tuple[Beat, float]]) -> int:
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Out:
-    """A chunk that is not all final: where it is, and its entries that are not.
+    """A chunk that is not all final: where it is, and the seqs that are not.
 
+    Its entries, `states`, are kept until it is begun, and read in the depot again (`recalled`) where they go back.
     `alone` is one entry that is a chunk by itself; `solo` one with which a machine died so, and which gets a machine of
     its own the next time: then it is nobody else's doing. `lost` says why nothing
     more will come of it than what was in the depot at `lost_at`; it is `guilty` if it was there when its machine died.
@@ -48,13 +49,15 @@ class Out:
 
     chunk: int
     shard: int
-    held: dict[int, FlowState]
+    held: set[int]
+    states: tuple[FlowState, ...] | None = None
     solo: bool = False
     alone: bool = False
     machine: str = ""
     term: int = 0
     fence: int = 0
-    laid: bool = False  # its entries are in the depot
+    ordered: bool = False  # its entries are in the depot, or on their way
+    recalled: bool = False
     begun: bool = False
     missing: int = 0
     looked: int = 0  # how often nothing was in the depot
@@ -64,6 +67,12 @@ class Out:
     lost: str | None = None
     lost_at: float = 0.0
     guilty: bool = False
+
+    def begin(self) -> None:
+        """Its machine has read its entries in the depot, so they need not lie here: machines have many in hand."""
+        self.begun = True
+        if self.lost is None:
+            self.states = None
 
     def lose(self, cause: str, now: float, *, guilty: bool = False) -> None:
         """Nothing more will come of it than what is in the depot by now."""
@@ -194,7 +203,8 @@ class Roster:
         if out.term < beat.term:
             out.lose("handed it back", self._clock())
         elif beat.run == self._run and out.chunk in beat.chunks:
-            out.begun, out.missing, out.looked = True, 0, 0
+            out.begin()
+            out.missing = out.looked = 0
         else:
             out.missing += 1
         if not out.missed or out.begun:

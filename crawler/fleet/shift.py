@@ -87,6 +87,16 @@ class Shift:
         with self._lock:
             return tuple(self._jobs)
 
+    @property
+    def deaths(self) -> int:
+        """How many workers have died."""
+        return self._crew.deaths
+
+    @property
+    def last_death(self) -> str:
+        """Of what the last one died, after 'the worker'."""
+        return self._crew.last_death
+
     def add(self, chunk: int, shard: int, states: Iterable[FlowState]) -> Callable[[], object] | None:
         """Take a chunk; what is returned waits until it is done or handed back. None where it cannot be taken."""
         packer = Packer(self.run, chunk, self._attempt, self._host, make_warcinfo(self._plan.config), self._folder)

@@ -7,7 +7,10 @@ from typing import Literal
 import msgspec
 
 from crawler.config import CrawlConfig
-from crawler.records import Keep, Status
+from crawler.records import FlowState, Keep, Status
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_states = msgspec.msgpack.Decoder(tuple[FlowState, ...]).decode
 
 BEAT_S = 2.0
 """How often a machine says that it is there, and the coordinator that it leads."""
@@ -47,7 +50,7 @@ class Beat(msgspec.Struct, frozen=True):
 
     Its orders go to the queue of `machine`; `host` is its name for people. It takes `chunks_most` chunks at once, and
     no more where those hold `entries` entries. `parse` are the functions that it may run. A machine that `left` will
-    not be heard of again.
+    not be heard of again. Of its workers `deaths` have died in this term, the last one of `last_death`.
     """
 
     machine: str
@@ -62,6 +65,8 @@ class Beat(msgspec.Struct, frozen=True):
     left: bool = False
     trouble: str = ""
     status: Status | None = None
+    deaths: int = 0
+    last_death: str = ""
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -90,13 +95,23 @@ def queue_of(machine: str) -> str:
 
 
 def plan_name(run: str) -> str:
-    """The object of a run's plan."""
+    """The name of the object of a run's plan."""
     return f"runs/{run}/plan"
 
 
 def chunk_name(run: str, chunk: int) -> str:
-    """The object of a chunk's entries."""
+    """The name of the object of a chunk's entries."""
     return f"runs/{run}/chunks/{chunk}"
+
+
+def write_states(states: tuple[FlowState, ...]) -> bytes:
+    """The object of a chunk's entries."""
+    return _encode(states)
+
+
+def read_states(data: bytes) -> tuple[FlowState, ...]:
+    """The entries in an object of a chunk; raises ValueError where it is damaged."""
+    return _decode_states(data)
 
 
 TASK = "crawler.chunk"

@@ -3,9 +3,10 @@
 `meta` holds: schema_version, software_version, created_at (UTC), identity (JSON), mark (JSON of the input
 mark), counts (JSON, by outcome), finished (JSON), key (hex), warc_file and warc_length (the archive's
 committed end), warc_tail (where in it the last page's records begin), retry (JSON of the last retry's
-selection), retry_runs (JSON of the runs on many machines that did some of it), depot (where the pages of other
-machines are), history (JSON of a `crawler.history.History`). Table `retries` holds the seqs of the rows that still wait
-to be replaced by that retry, table `replaced` the files of the depot that rows pointed into which a retry may replace.
+selection), retry_runs (JSON of the runs on many machines that did some of it), runs (JSON of all those runs), depot
+(where the pages of other machines are), history (JSON of a `crawler.history.History`). Table `retries` holds the seqs
+of the rows that still wait to be replaced by that retry, table `replaced` the files of the depot that rows pointed into
+which a retry may replace.
 """
 
 from __future__ import annotations
@@ -121,6 +122,15 @@ class Database:
             self._put_meta({**meta, "counts": counts, "finished": "false"})
         return deleted.rowcount
 
+    def unneeded(self, names: Iterable[str]) -> list[str]:
+        """Those of `names` that are none of `files_elsewhere`; `names` may be more than memory holds."""
+        with self._transaction():
+            self._connection.execute("CREATE TEMP TABLE there (name TEXT PRIMARY KEY) WITHOUT ROWID")
+            self._connection.executemany("INSERT OR IGNORE INTO there VALUES (?)", ((name,) for name in names))
+            unneeded = [name for (name,) in self._connection.execute(_UNNEEDED)]
+            self._connection.execute("DROP TABLE there")
+        return unneeded
+
     def drop_indexes(self) -> None:
         """Drop the indexes by URL: kept live, they make an insertion several times slower."""
         for name in URL_INDEXES:
@@ -164,6 +174,12 @@ class Database:
         except BaseException:
             self._connection.close()
             raise
+
+
+def files_elsewhere(connection: sqlite3.Connection) -> set[str]:
+    """The files of the depot that rows point into, or did before a retry."""
+    made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'replaced'").fetchone()
+    return {name for (name,) in connection.execute(_FILES_ELSEWHERE if made else _FILES_POINTED_INTO)}
 
 
 URL_INDEXES = {"pages_by_url": "url", "pages_by_final_url": "final_url"}
@@ -246,13 +262,12 @@ def _encodable(value: Any) -> Any:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
-FILES_ELSEWHERE = """SELECT DISTINCT warc_file FROM pages WHERE warc_file GLOB '*/*'
-    UNION SELECT warc_file FROM replaced"""
-"""The files of the depot that rows point into, or did before a retry."""
-
 _MARKS = ", ".join("?" * len(COLUMNS))
 _INSERT = f"INSERT OR REPLACE INTO pages VALUES ({_MARKS})"  # noqa: S608 - question marks are no injection
 _SEQ = COLUMNS.index("seq")
+_FILES_POINTED_INTO = "SELECT DISTINCT warc_file FROM pages WHERE warc_file GLOB '*/*'"
+_FILES_ELSEWHERE = f"{_FILES_POINTED_INTO} UNION SELECT warc_file FROM replaced"  # noqa: S608 - a constant
+_UNNEEDED = f"SELECT name FROM there WHERE name NOT IN ({_FILES_ELSEWHERE})"  # noqa: S608 - a constant
 _RECORDED = """SELECT pages.seq, outcome, retries.seq IS NOT NULL
     FROM pages LEFT JOIN retries ON retries.seq = pages.seq WHERE pages.seq IN (SELECT value FROM json_each(?))"""
 # A response and its request; where no answer came in the end, those of each redirect on the way.

@@ -119,11 +119,23 @@ class DiskStore:
         with writing(self.folder.path):
             return self._database.pending()
 
+    @property
+    def runs(self) -> list[str]:
+        """The runs on many machines that there were."""
+        return list(json.loads(self._meta.get("runs", "[]")))
+
+    def begun_by(self, run: str) -> None:
+        """Note that this run on many machines is ours, with all that it leaves behind."""
+        self._note_run("runs", run)
+
     def retried_by(self, run: str) -> None:
-        """Note that what this run of many machines leaves behind is of the retry that was begun."""
-        self._meta["retry_runs"] = json.dumps([*json.loads(self._meta.get("retry_runs", "[]")), run])
+        """Note that what this run on many machines leaves behind is of the retry that was begun."""
+        self._note_run("retry_runs", run)
+
+    def _note_run(self, key: str, run: str) -> None:
+        self._meta[key] = json.dumps([*json.loads(self._meta.get(key, "[]")), run])
         with writing(self.folder.path):
-            self._database.note({"retry_runs": self._meta["retry_runs"]})
+            self._database.note({key: self._meta[key]})
 
     def pending(self) -> Iterator[Row]:
         """See `Store.pending`. The iterator has a connection of its own, so it may run in another thread."""
@@ -147,6 +159,11 @@ class DiskStore:
             )
         with writing(self.folder.path):
             self._database.note({"depot": depot})
+
+    def unneeded(self, names: Iterable[str]) -> list[str]:
+        """Those names of objects in the depot into which no row points, nor did before a retry."""
+        with writing(self.folder.path):
+            return self._database.unneeded(names)
 
     def adopt(self, run: str, results: Iterable[Result]) -> None:
         """Make results final that an earlier `run` had left elsewhere: for `done` they are that run's.
