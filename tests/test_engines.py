@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gc
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -554,6 +555,27 @@ def test_a_crowd_finds_its_connections_again(origin: Origin) -> None:
 
     assert 600 >= made[0] > 0
     assert [0, 0] == made[1:]
+
+
+def test_hosts_that_share_a_handle_keep_their_connections(origin: Origin) -> None:
+    """Few hosts may all fall on the same of curl's multi handles (10 here, by the hash): what rests is used again."""
+    crowded = (host for host in map("h{}.test".format, itertools.count()) if hash(host) % 10 == 0)
+    hosts = list(itertools.islice(crowded, 5))
+    exchanges = (ask(origin.url(f"/page/1?{n}", host=hosts[n % 5])) for n in range(3000))
+    engine, ended = engines.load("curl").make(insecure=False, conc=600), []
+    before = origin.stats()["connections"]
+    for exchange in itertools.islice(exchanges, 600):
+        engine.begin(exchange, exchange, time.monotonic())
+    while len(ended) < 3000:
+        select.select([engine.fileno()], [], [], 0.1)
+        over = engine.act(time.monotonic())
+        ended += [outcome(*pair) for pair in over]
+        for exchange in itertools.islice(exchanges, len(over)):
+            engine.begin(exchange, exchange, time.monotonic())
+    engine.close()
+
+    assert [200] * 3000 == ended
+    assert 700 >= origin.stats()["connections"] - before
 
 
 class TestAddresses:

@@ -12,7 +12,7 @@ from typing import Any
 import pycurl
 
 from crawler import descriptors
-from crawler.engines.pools import Pool, Sockets
+from crawler.engines.pools import SLACK, Pool, Sockets
 from crawler.engines.transfer import Base, Transfer
 from crawler.exchange import Exchange, Failure, Reply
 
@@ -46,7 +46,7 @@ class _Places:
 
 
 class CurlEngine:
-    """A `PolledEngine`. Twice `conc` connections are kept, those in use included."""
+    """A `PolledEngine`. Twice `conc` connections are kept, those in use included, where there is room for them."""
 
     def __init__(self, *, insecure: bool, conc: int, http2: bool) -> None:
         self._sockets = Sockets()
@@ -101,7 +101,12 @@ class CurlEngine:
         self._sockets.epoll.close()
 
     def _enter(self, host: str) -> Pool:
-        """The pool where a connection to this host rests; else always the same, up to so many of them."""
+        """Begin in the pool where a connection to this host rests; else always the same, up to so many of them."""
+        pool = self._pool_of(host)
+        pool.enter()
+        return pool
+
+    def _pool_of(self, host: str) -> Pool:
         places = self._hosts.get(host)
         if places is None:
             places = self._hosts[host] = _Places()
@@ -111,6 +116,7 @@ class CurlEngine:
         return self._pools[(hash(host) + (places.taken - 1) // _ONE_POOL) % len(self._pools)]
 
     def _leave(self, host: str, pool: Pool) -> None:
+        pool.leave()
         places = self._hosts[host]
         places.taken -= 1
         if places.taken:
@@ -164,5 +170,5 @@ def _pools(sockets: Sockets, conc: int) -> tuple[Pool, ...]:
     """
     room = max(conc, descriptors.exchanges(1))
     count = -(-conc // _ONE_POOL) if room >= 2 * conc else 1
-    kept = min(_KEPT * conc, room - conc) if count > 1 else _KEPT * conc
-    return tuple(Pool(sockets, kept=kept // count, connections=room) for _ in range(count))
+    kept = min(conc // count, (room - conc) // count - SLACK) if count > 1 else _KEPT * conc
+    return tuple(Pool(sockets, kept=kept, connections=room) for _ in range(count))

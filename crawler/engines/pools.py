@@ -9,6 +9,9 @@ import time
 
 import pycurl
 
+SLACK = 32
+"""How many connections more a pool may keep than it should: its limit is set anew only every so often."""
+
 _IN = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 
 
@@ -48,17 +51,42 @@ class Sockets:
 
 
 class Pool:
-    """One multi handle. `due` is when it wants to be called without a socket, on the monotonic clock."""
+    """One multi handle, which keeps `kept` connections; where exchanges `enter` and `leave`, beside those in use.
+
+    `due` is when it wants to be called without a socket, on the monotonic clock.
+    """
 
     def __init__(self, sockets: Sockets, *, kept: int, connections: int) -> None:
         self._sockets = sockets
         self.due = math.inf
+        self._kept = kept
+        self._taken = self._fitted = 0
         self.multi = pycurl.CurlMulti()
         self.multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self.multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
-        self.multi.setopt(pycurl.M_MAXCONNECTS, kept)
         self.multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, connections)
         self.multi.setopt(pycurl.M_MAX_CONCURRENT_STREAMS, 1)  # more of them stall now and then: 8.22 and 8.23
+        self.multi.setopt(pycurl.M_MAXCONNECTS, kept)
+
+    def enter(self) -> None:
+        """An exchange begins here."""
+        self._taken += 1
+        if self._taken > self._fitted:
+            self._fit()
+
+    def leave(self) -> None:
+        """An exchange has ended here."""
+        self._taken -= 1
+        if self._taken < self._fitted - SLACK:
+            self._fit()
+
+    def _fit(self) -> None:
+        """Set libcurl's limit, which is one for connections in use and those that rest.
+
+        Were it fixed, a pool with more in use than others would put out each connection as soon as it rests.
+        """
+        self._fitted = self._taken + SLACK // 2
+        self.multi.setopt(pycurl.M_MAXCONNECTS, self._fitted + self._kept)
 
     def keep_time(self) -> None:
         """Have libcurl do what is due."""
