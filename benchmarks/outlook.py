@@ -53,15 +53,21 @@ class Outlook:
 
 
 def outlooks(summaries: Sequence[Summary]) -> list[Outlook]:
-    """First the documents' settings, then for each contender what was run in full, or its fastest settings."""
+    """First the documents' settings, then for each contender what was run in full, or its fastest settings.
+
+    Settings that were measured twice stand once, from more pages.
+    """
     patient = [_outlook(one) for one in summaries if one.workload == "patient" and (one.median("good") or 0) > 0]
-    named = [one for one in patient if one.estimate]
+    named: dict[tuple[str, int, int], Outlook] = {}
+    for one in sorted(patient, key=lambda one: one.pages):
+        if one.estimate:
+            named[one.name, one.procs, one.conc] = one
     best: dict[str, Outlook] = {}
     for one in patient:
         rival = best.get(one.name)
         if not one.estimate and (rival is None or _rank(one) > _rank(rival)):
             best[one.name] = one
-    return [*named, *sorted(best.values(), key=lambda one: -one.seconds)]
+    return [one for group in (named, best) for one in sorted(group.values(), key=lambda one: -one.seconds)]
 
 
 def duration(seconds: float) -> str:

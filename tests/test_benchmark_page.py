@@ -104,6 +104,13 @@ def test_outlook() -> None:
     assert "extrapolated from 8,000 pages in 10.0 s, start included" == best.basis
 
 
+def test_outlook_once() -> None:
+    """The documents' settings stand once, from where they brought most pages."""
+    again = line("patience", "serial", workload="patient", good=4, wall_s=9.0, urls=4)
+    serial, _ = outlooks(summarize([*RESULTS[1:], again]))
+    assert ("serial", 10) == (serial.name, serial.pages)
+
+
 def test_outlook_in_full() -> None:
     """What was run in full is what counts, also where a short run was faster."""
     ran = line("two million", "asyncio", workload="patient", good=2_000_000, wall_s=4000.0, urls=2_000_000, conc=2000)
