@@ -267,9 +267,10 @@ def _many(config: CrawlConfig, store: DiskStore, fleet: Fleet) -> CeleryExecutor
     try:
         store.keep_in(depot.url)
         store.begun_by(executor.run)
-        for run, results in executor.left_behind():
+        earlier = frozenset(store.runs) - {executor.run}
+        for run, results in executor.left_behind(earlier):
             store.adopt(run, results)
-        executor.swept()
+        executor.swept(earlier)
     except BaseException:
         executor.close()
         raise
@@ -282,13 +283,13 @@ def _sweep(store: DiskStore) -> None:
     Not where entries are still to come: rows of theirs may be laid down yet, and would point at nothing.
     """
     from crawler.depot import open_depot
-    from crawler.packs import names_of
+    from crawler.packs import FOLDERS, names_of
 
     if store.depot is None or not store.finished:
         return
     with contextlib.suppress(CrawlerError):  # what is left there costs room, and nothing else
         depot = open_depot(store.depot)
-        depot.delete(store.unneeded(names_of(depot, frozenset(store.runs))))
+        depot.delete(store.unneeded(names_of(depot, frozenset(store.runs), *FOLDERS)))
         depot.abandon()
 
 

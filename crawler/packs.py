@@ -22,7 +22,9 @@ from crawler.depot.base import Depot
 from crawler.errors import StoreError
 from crawler.records import FlowState, Result, Row
 
-_FOLDERS = ("runs/", "rows/", "warc/")
+FOLDERS = ("runs/", "rows/", "warc/")
+"""The prefixes of all names that runs have in their depot."""
+
 _DIGEST_BYTES = 16
 
 
@@ -51,9 +53,9 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Pack).decode
 
 
-def names_of(depot: Depot, runs: Collection[str]) -> Iterator[str]:
-    """All that these runs have in a depot. Raises StoreError."""
-    for folder in _FOLDERS:
+def names_of(depot: Depot, runs: Collection[str], *folders: str) -> Iterator[str]:
+    """What these runs have in these folders of a depot, where others may have files, too. Raises StoreError."""
+    for folder in folders:
         for name, _ in depot.sizes(folder):
             if name.removeprefix(folder).partition("/")[0] in runs:
                 yield name

@@ -275,11 +275,34 @@ class TestRetry:
         self.judge(site, targets, set())
 
 
+def test_what_others_have_in_the_store_stays(site: Site) -> None:
+    """It may be a bucket for many things, or the crawl's own folder, where pages of one machine lie, too."""
+    site.store = str(site.out)
+    alone = [sys.executable, "-m", "crawler", "urls.txt", "--out", "out.crawl", *FLAGS]
+    site.write(site.origin.url("/status/404"), pages=3, held=0)
+    subprocess.run(alone, cwd=site.folder, check=True)
+    others = [site.out / name for name in ("warc/2024/a", "rows/2024/1.a.0000", "runs/2024/plan", "runs/b")]
+    for other in others:
+        other.parent.mkdir(parents=True, exist_ok=True)
+        other.write_bytes(b"another's")
+    with site.machine(), site.retry("--store", site.store) as child:
+        site.finish(child)
+
+    assert [b"another's"] * 4 == [other.read_bytes() for other in others]
+    with crawler.open(site.out) as results:
+        assert [1, 2, 3, 10] == [len(page.body) for page in results.pages()]
+        files = {str(file) for (file,) in results.query("SELECT DISTINCT warc_file FROM pages")}
+    assert {"00001.warc.gz"} < files
+
+
 def test_a_finished_crawl_asks_nobody(site: Site) -> None:
-    """The same command again is done at once, and needs neither broker nor machine."""
+    """The same command again is done at once, and needs neither broker nor machine; what came too late goes."""
     entries = site.write(held=0)
     with site.machine(), site.coordinator() as child:
         site.finish(child)
+    with crawler.open(site.out) as results:
+        ((file,),) = results.query("SELECT warc_file FROM pages LIMIT 1")
+    Path(site.store, f"{file}-of-a-frozen-machine").write_bytes(b"late")
     site.redis.kill()
     with site.coordinator() as child:
         site.finish(child)

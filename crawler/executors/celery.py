@@ -13,7 +13,7 @@ import itertools
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
@@ -27,7 +27,7 @@ from crawler.fleet.broker import Broker, connect
 from crawler.fleet.courier import AWAY, CARRIERS, Beats, Courier, Fetched, Found, Heard, Recalled, insist
 from crawler.fleet.roster import Out, Roster, shards_for
 from crawler.fleet.words import GRACE_S, LEASE_S, Beat, Lead, Notice, Order, Plan, chunk_name, plan_name
-from crawler.packs import Pack, chunk_of, rows_name
+from crawler.packs import Pack, chunk_of, names_of, rows_name
 from crawler.records import Chunk, Keep, Result, Status
 
 _OWNER = "crawl"  # the object that says whose depot it is
@@ -138,15 +138,15 @@ class CeleryExecutor:
         with contextlib.suppress(*AWAY):
             self._board.resign(self._lead)
 
-    def left_behind(self) -> Iterator[tuple[str, list[Result]]]:
-        """The rows that machines laid down for earlier runs and nobody took in, a pack at a time and of which run.
+    def left_behind(self, runs: Collection[str]) -> Iterator[tuple[str, list[Result]]]:
+        """The rows that machines laid down for earlier `runs` and nobody took in, a pack at a time and of which run.
 
         `swept` is for when they are recorded.
 
         Waits until no machine works for an earlier run any more: those that live need some seconds, those that are dead
         must be silent for a lease. Raises RunError.
         """
-        if all(name.startswith(f"runs/{self.run}/") for name, _ in self._depot.sizes("runs/")):
+        if not any(names_of(self._depot, runs, "runs/")):
             return
         rounds = 0
         while rounds < _ROUNDS:
@@ -154,17 +154,16 @@ class CeleryExecutor:
             if isinstance(heard, Beats):
                 busy = (beat.run not in ("", self.run) and not beat.left and age < _DEAD_S for beat, age in heard.beats)
                 rounds = 0 if any(busy) else rounds + 1
-        for name, _ in self._depot.sizes("rows/"):
+        for name in names_of(self._depot, runs, "rows/"):
             pack = self._courier.read(name)
             if pack is not None:
                 yield pack.run, [Result(row) for row in pack.rows]
             self._handed.append(name)
 
-    def swept(self) -> None:
-        """What `left_behind` gave is recorded: nothing of earlier runs is needed but their WARC files."""
+    def swept(self, runs: Collection[str]) -> None:
+        """What `left_behind` gave is recorded: nothing of earlier `runs` is needed but their WARC files."""
         self.recorded()
-        mine = f"runs/{self.run}/"
-        self._depot.delete([name for name, _ in self._depot.sizes("runs/") if not name.startswith(mine)])
+        self._depot.delete(list(names_of(self._depot, runs, "runs/")))
 
     def _hear(self, heard: Heard) -> list[ExecutorEvent]:
         match heard:
