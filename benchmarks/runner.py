@@ -144,7 +144,7 @@ def figures_of(case: Case, run: Run) -> dict[str, Any]:
         "pages_per_s": round(good / measured.wall_s, 2),
         "cpu_us_per_page": round(measured.cpu_s / good * 1e6, 1) if good and not hung else None,
         "origin_us_per_page": round(run.origin_s / good * 1e6, 1) if good else None,
-        "peak_mb": round(measured.peak_mb, 1),
+        "peak_mb": round(measured.peak_mb, 1) or None,  # it was over before anybody looked
         "p50_ms": _rounded(outcome.p50_ms),
         "p99_ms": _rounded(outcome.p99_ms),
         "wall_s": round(measured.wall_s, 3),
