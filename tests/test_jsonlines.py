@@ -56,9 +56,9 @@ def test_requests(item: Any, request_: Request) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        (b"{", "The line is no JSON: Input data was truncated."),
+        (b"{", "The line is no JSON: "),
         (b"http://a/", "The line is no JSON: "),
-        (b'{"url": "\xff"}', "The line is no JSON: 'utf-8' codec"),
+        (b'{"url": "\xff"}', "The line is no JSON: "),
         (b"[" * 100_000, "The line is no JSON: "),
         (b"null", "The line is no JSON object."),
         (b"5", "The line is no JSON object."),
