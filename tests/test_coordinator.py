@@ -15,7 +15,8 @@ from scripted import state
 from crawler.config import CrawlConfig
 from crawler.depot import open_depot
 from crawler.errors import StoreError
-from crawler.executors.base import ExecutorEvent, Refused, Replaced
+from crawler.executors import celery
+from crawler.executors.base import Died, ExecutorEvent, Refused, Replaced
 from crawler.executors.celery import CeleryExecutor
 from crawler.fleet.board import Board
 from crawler.fleet.broker import Broker, connect
@@ -111,6 +112,26 @@ class TestHandedBack:
         board.beat(beat("one", 2, executor.run, term=2))
         with pytest.raises(StoreError, match="has lost a chunk that is not done"):
             heard(executor)
+
+
+def test_a_machine_dies_once(executor: CeleryExecutor, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is one death, however many shards it had; what it had begun is suspected, in each shard by itself."""
+    monkeypatch.setattr(celery, "_DEAD_S", 3.0)
+    board.beat(beat("one", 1, ""))
+    while not executor.credit(1):
+        executor.events(None)
+    for shard in (0, 1):
+        executor.send(shard, Chunk(1 + shard, (state(seq=shard),)))
+        until(lambda shard=shard: executor._depot.get(chunk_name(executor.run, 1 + shard)) is not None)  # type: ignore[misc]
+        board.notify(executor.run, Notice("begun", 1 + shard))
+    events: list[ExecutorEvent] = []
+    while len(events) < 3:
+        events += executor.events(None)
+
+    assert isinstance(events[0], Replaced)
+    cause = events[0].cause
+    assert cause.startswith("on one:1 was not heard of for ")
+    assert [Replaced(1, cause), *(Died(n, cause, (state(seq=n),), (), counts=0) for n in (0, 1))] == events
 
 
 def test_what_came_back_to_a_machine_that_is_gone(redis: Redis, board: Board) -> None:
