@@ -58,15 +58,8 @@ def outlooks(summaries: Sequence[Summary]) -> list[Outlook]:
     Settings that were measured twice stand once, from more pages.
     """
     patient = [_outlook(one) for one in summaries if one.workload == "patient" and (one.median("good") or 0) > 0]
-    named: dict[tuple[str, int, int], Outlook] = {}
-    for one in sorted(patient, key=lambda one: one.pages):
-        if one.estimate:
-            named[one.name, one.procs, one.conc] = one
-    best: dict[str, Outlook] = {}
-    for one in patient:
-        rival = best.get(one.name)
-        if not one.estimate and (rival is None or _rank(one) > _rank(rival)):
-            best[one.name] = one
+    named = {(one.name, one.procs, one.conc): one for one in sorted(patient, key=_pages) if one.estimate}
+    best = {one.name: one for one in sorted(patient, key=_rank) if not one.estimate}
     return [one for group in (named, best) for one in sorted(group.values(), key=lambda one: -one.seconds)]
 
 
@@ -76,6 +69,10 @@ def duration(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:.3g} {unit}"
     return f"{seconds:.3g} s"
+
+
+def _pages(one: Outlook) -> int:
+    return one.pages
 
 
 def _rank(one: Outlook) -> tuple[bool, float]:

@@ -266,8 +266,8 @@ def _many(config: CrawlConfig, store: DiskStore, fleet: Fleet) -> CeleryExecutor
     executor = CeleryExecutor(broker, depot, config, _keep(config), crawl)
     try:
         store.keep_in(depot.url)
+        earlier = frozenset(store.runs)
         store.begun_by(executor.run)
-        earlier = frozenset(store.runs) - {executor.run}
         for run, results in executor.left_behind(earlier):
             store.adopt(run, results)
         executor.swept(earlier)

@@ -60,6 +60,17 @@ def heard(executor: CeleryExecutor) -> list[ExecutorEvent]:
     return events
 
 
+def begin(executor: CeleryExecutor, board: Board, *chunks: tuple[int, Chunk]) -> None:
+    """A machine comes, gets these chunks, each of its shard, and says that it has begun them."""
+    board.beat(beat("one", 1, ""))
+    while not executor.credit(1):
+        executor.events(None)
+    for shard, chunk in chunks:
+        executor.send(shard, chunk)
+        until(lambda chunk=chunk: executor._depot.get(chunk_name(executor.run, chunk.id)) is not None)  # type: ignore[misc]
+        board.notify(executor.run, Notice("begun", chunk.id))
+
+
 def test_workers_that_died_on_machines_are_counted_once(executor: CeleryExecutor, board: Board) -> None:
     """A machine says how many there were in its term; what is news is an event, and another run's are none."""
 
@@ -80,13 +91,7 @@ class TestHandedBack:
     @pytest.fixture
     def chunks(self, executor: CeleryExecutor, board: Board) -> list[Chunk]:
         chunks = [Chunk(n, tuple(state(seq=10 * n + m) for m in range(3))) for n in (1, 2)]
-        board.beat(beat("one", 1, ""))
-        while not executor.credit(1):
-            executor.events(None)
-        for chunk in chunks:
-            executor.send(1, chunk)
-            until(lambda chunk=chunk: executor._depot.get(chunk_name(executor.run, chunk.id)) is not None)  # type: ignore[misc]
-            board.notify(executor.run, Notice("begun", chunk.id))
+        begin(executor, board, (1, chunks[0]), (1, chunks[1]))
         while any(out.states is not None for out in executor._outs.values()):
             executor.events(None)
         return chunks
@@ -117,13 +122,7 @@ class TestHandedBack:
 def test_a_machine_dies_once(executor: CeleryExecutor, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is one death, however many shards it had; what it had begun is suspected, in each shard by itself."""
     monkeypatch.setattr(celery, "_DEAD_S", 3.0)
-    board.beat(beat("one", 1, ""))
-    while not executor.credit(1):
-        executor.events(None)
-    for shard in (0, 1):
-        executor.send(shard, Chunk(1 + shard, (state(seq=shard),)))
-        until(lambda shard=shard: executor._depot.get(chunk_name(executor.run, 1 + shard)) is not None)  # type: ignore[misc]
-        board.notify(executor.run, Notice("begun", 1 + shard))
+    begin(executor, board, *((shard, Chunk(1 + shard, (state(seq=shard),))) for shard in (0, 1)))
     events: list[ExecutorEvent] = []
     while len(events) < 3:
         events += executor.events(None)

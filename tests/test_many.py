@@ -62,6 +62,11 @@ class Site:
             "--out", str(self.out), *FLAGS, *flags,
         ]  # fmt: skip
 
+    def alone(self, out: str = "out.crawl") -> None:
+        """The crawl on one machine."""
+        command = [sys.executable, "-m", "crawler", "urls.txt", "--out", out, *FLAGS]
+        subprocess.run(command, cwd=self.folder, check=True)
+
     def coordinator(self, *flags: str) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
         """The coordinator of the crawl."""
         return self.running(*self.command(*flags))
@@ -150,8 +155,7 @@ def test_the_same_crawl_as_on_one_machine(kind: str, site: Site, request: pytest
         site.extra = request.getfixturevalue("buckets")
         site.store = f"s3://{BUCKET}/{site.key}"
     entries = site.write(site.origin.url("/status/404"), held=0)
-    alone = [sys.executable, "-m", "crawler", "urls.txt", "--out", "alone.crawl", *FLAGS]
-    subprocess.run(alone, cwd=site.folder, check=True)
+    site.alone("alone.crawl")
     with site.machine(), site.coordinator() as child:
         site.finish(child)
     columns = "seq, url, outcome, status, attempts, bytes_body, digest, body_digest, content_type"
@@ -264,8 +268,7 @@ class TestRetry:
 
     def test_a_crawl_of_one_machine(self, site: Site, targets: list[str]) -> None:
         """It needs a store, which is then the crawl's; the archive of its own stays what it was."""
-        alone = [sys.executable, "-m", "crawler", "urls.txt", "--out", "out.crawl", *FLAGS]
-        subprocess.run(alone, cwd=site.folder, check=True)
+        site.alone()
         with site.retry() as child:
             said, _ = child.communicate()
             assert (2, True) == (child.returncode, "say with --store where they are to lie" in said)
@@ -278,9 +281,8 @@ class TestRetry:
 def test_what_others_have_in_the_store_stays(site: Site) -> None:
     """It may be a bucket for many things, or the crawl's own folder, where pages of one machine lie, too."""
     site.store = str(site.out)
-    alone = [sys.executable, "-m", "crawler", "urls.txt", "--out", "out.crawl", *FLAGS]
     site.write(site.origin.url("/status/404"), pages=3, held=0)
-    subprocess.run(alone, cwd=site.folder, check=True)
+    site.alone()
     others = [site.out / name for name in ("warc/2024/a", "rows/2024/1.a.0000", "runs/2024/plan", "runs/b")]
     for other in others:
         other.parent.mkdir(parents=True, exist_ok=True)

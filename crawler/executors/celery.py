@@ -282,7 +282,7 @@ class CeleryExecutor:
         """
         lost: dict[tuple[int, bool], list[Out]] = {}
         outs = list(outs)
-        open_shards = {out.shard for out in outs if out.lost is not None and out.held and not self._is_ready(out)}
+        open_shards = {out.shard for out in outs if out.lost is not None and out.held and not self._prepare(out)}
         for out in outs:
             if not out.held or (out.lost is not None and out.shard not in open_shards):
                 del self._outs[out.chunk]
@@ -292,8 +292,8 @@ class CeleryExecutor:
                     lost.setdefault((out.shard, out.guilty), []).append(out)
         return [self._given_back(shard, outs, guilty=guilty) for (shard, guilty), outs in lost.items()]
 
-    def _is_ready(self, out: Out) -> bool:
-        """Whether all that will come of a lost chunk is here, and the entries of which nothing comes."""
+    def _prepare(self, out: Out) -> bool:
+        """Whether a lost chunk can go back: all that will come of it is here, and its entries, which are sent for."""
         if not out.looked or out.fetching:
             return False
         if out.states is None and not out.recalled:

@@ -122,7 +122,7 @@ class DiskStore:
     @property
     def runs(self) -> list[str]:
         """The runs on many machines that there were."""
-        return list(json.loads(self._meta.get("runs", "[]")))
+        return self._runs_in("runs")
 
     def begun_by(self, run: str) -> None:
         """Note that this run on many machines is ours, with all that it leaves behind."""
@@ -132,8 +132,11 @@ class DiskStore:
         """Note that what this run on many machines leaves behind is of the retry that was begun."""
         self._note_run("retry_runs", run)
 
+    def _runs_in(self, key: str) -> list[str]:
+        return list(json.loads(self._meta.get(key, "[]")))
+
     def _note_run(self, key: str, run: str) -> None:
-        self._meta[key] = json.dumps([*json.loads(self._meta.get(key, "[]")), run])
+        self._meta[key] = json.dumps([*self._runs_in(key), run])
         with writing(self.folder.path):
             self._database.note({key: self._meta[key]})
 
@@ -171,7 +174,7 @@ class DiskStore:
         They replace rows that wait for it only where that run was of the same retry.
         """
         results = list(results)
-        may_replace = run in json.loads(self._meta.get("retry_runs", "[]"))
+        may_replace = run in self._runs_in("retry_runs")
         known = {} if may_replace else self._database.recorded(result.row.seq for result in results)
         for result in results:
             if result.row.seq not in known:
