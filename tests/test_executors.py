@@ -51,6 +51,18 @@ def children() -> set[int]:
     return found
 
 
+def descriptors() -> set[tuple[str, int]]:
+    """The pipes and shared memories that are open here, each with the inode that is its own.
+
+    Not by number, and nothing else: threads of other tests may still be closing theirs, or talk to the origin.
+    """
+    found: set[tuple[str, int]] = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since
+            found.add((str(entry.readlink()), entry.stat().st_ino))
+    return {(name, inode) for name, inode in found if name.startswith(("pipe:", "/memfd:"))}
+
+
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A broker, and one machine that works for whoever leads there."""
@@ -285,12 +297,12 @@ def test_a_worker_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> Non
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     executor = ProcessExecutor(1, Settings(CONFIG, 0, 0, "row"))
-    before = set(Path("/proc/self/fd").iterdir())
+    before = descriptors()
     monkeypatch.setattr(subprocess, "Popen", refuse)
     with pytest.raises(WorkerError, match="Worker 0 cannot be started: Resource temporarily unavailable"):
         executor.send(0, Chunk(1, (state("http://a/"),)))
 
-    assert before == set(Path("/proc/self/fd").iterdir())
+    assert descriptors() <= before
     executor.close()
 
 
@@ -413,7 +425,7 @@ def test_too_few_descriptors_for_another_worker(origin: Origin) -> None:
     """
     executor = ProcessExecutor(2, Settings(CONFIG, 0, 0, "row"))
     held_worker(executor, origin, "executors-few", 1)
-    before = set(Path("/proc/self/fd").iterdir())
+    before = descriptors()
     entry = state("http://127.0.0.1:9/", 2)
     refused, rests = [], []
     for room in range(7):
@@ -421,12 +433,13 @@ def test_too_few_descriptors_for_another_worker(origin: Origin) -> None:
             executor.send(1, Chunk(2, (entry,)))
             refused += executor.events(0)
             rests.append(executor.credit(1) == 0)
-    after = set(Path("/proc/self/fd").iterdir())
+    after = descriptors()
     origin.release("executors-few")
     executor.close()
 
     assert [Refused(1, "cannot be started: Too many open files", (entry,))] * 7 == refused
-    assert ([True] * 7, before) == (rests, after)
+    assert [True] * 7 == rests
+    assert after <= before
 
 
 def test_too_few_descriptors_for_the_only_worker() -> None:
