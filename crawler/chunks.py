@@ -71,7 +71,7 @@ class Router:
         """
         for worker in range(self._workers):
             queue = self._queues[worker if self._homes else 0]
-            while queue and credit(worker) > 0 and (paused or len(queue) >= self._chunk_size):
+            while queue and (paused or len(queue) >= self._chunk_size) and credit(worker) > 0:
                 yield worker, self._cut(queue)
 
     def chunk_of(self, states: tuple[FlowState, ...]) -> Chunk:

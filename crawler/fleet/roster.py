@@ -10,8 +10,8 @@ import dataclasses
 import itertools
 import math
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 
 from crawler.config import CrawlConfig
 from crawler.fleet.words import BEAT_S, Beat
@@ -130,7 +130,7 @@ class Roster:
         """How many chunks of a shard are wanted: one, unless the last is not begun, or its machine has enough."""
         lease = self._leases.get(shard)
         if lease is None:
-            return int(not self._unplaced and self._choose() is not None)
+            return int(not self._unplaced and any(self._able()))
         seat = self.seats.get(lease.machine)
         if seat is None or seat.room <= 0 or lease.moving or len(lease.outs) >= _OUT_MOST:
             return 0
@@ -192,8 +192,11 @@ class Roster:
                 del self._leases[shard]
         names = [name for name, seat in self.seats.items() if self._may_use(seat)]
         share = -(-len(self._leases) // max(len(names), 1))
-        for name in names:
-            its = [lease for lease in self._leases.values() if lease.machine == name]
+        leases: dict[str, list[_Lease]] = {name: [] for name in names}
+        for lease in self._leases.values():
+            if lease.machine in leases:
+                leases[lease.machine].append(lease)
+        for its in leases.values():
             its.sort(key=lambda lease: sum(len(out.held) for out in lease.outs.values()))
             for number, lease in enumerate(its):
                 lease.moving = number < len(its) - share
@@ -219,9 +222,12 @@ class Roster:
 
     def _choose(self) -> Seat | None:
         """The machine that the next shard should be leased to: the one with the fewest."""
-        leases = [lease.machine for lease in self._leases.values()]
-        able = [seat for seat in self.seats.values() if seat.room > 0 and self._may_use(seat)]
-        return min(able, key=lambda seat: (leases.count(seat.beat.machine), len(seat.outs)), default=None)
+        leases = Counter(lease.machine for lease in self._leases.values())
+        return min(self._able(), key=lambda seat: (leases[seat.beat.machine], len(seat.outs)), default=None)
+
+    def _able(self) -> Iterator[Seat]:
+        """The machines that a shard could be leased to."""
+        return (seat for seat in self.seats.values() if seat.room > 0 and self._may_use(seat))
 
     def _seat_for(self, out: Out) -> Seat | None:
         lease = self._leases.get(out.shard)
