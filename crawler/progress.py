@@ -63,7 +63,8 @@ class _Lines:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _LOG_S
-            print(self._format(self.tally.read(pipeline)), file=sys.stderr, flush=True)
+            with contextlib.suppress(OSError):  # a log that is full ends no crawl
+                print(self._format(self.tally.read(pipeline)), file=sys.stderr, flush=True)
 
 
 class _View:
@@ -79,7 +80,8 @@ class _View:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + DRAW_S
-            self._live.update(view(self.tally.read(pipeline)), refresh=True)
+            with contextlib.suppress(OSError):  # nor does a terminal that is gone
+                self._live.update(view(self.tally.read(pipeline)), refresh=True)
 
 
 @contextlib.contextmanager

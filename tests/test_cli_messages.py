@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from command import crawl, running, until, write_list
+from command import crawl, rows, running, until, write_list
 from conftest import Origin
 from recorded import small_crawl
 
@@ -215,3 +217,31 @@ def test_a_reader_that_has_enough(folder: Path) -> None:
         child.stdout.close()
 
         assert ("", 1) == (child.stderr.read(), child.wait())
+
+
+@pytest.mark.parametrize("streams", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_standard_stream_that_is_closed(streams: str, origin: Origin, tmp_path: Path) -> None:
+    """Nothing is lost for it, no worker either, and what would be said there goes nowhere."""
+    write_list(tmp_path, *(origin.url(f"/bytes/{n}") for n in (1, 2)))
+    ran = shell("urls.txt", "--allow-private", "--procs", "1", cwd=tmp_path, streams=streams)
+
+    assert (0, "") == (ran.returncode, ran.stderr)
+    assert "replaced" not in ran.stdout
+    assert [("fetched",)] * 2 == rows(tmp_path / "urls.crawl", "outcome")
+
+
+@pytest.mark.parametrize(
+    "command", ["urls.txt --restart", "report good.crawl", "query good.crawl SELECT(1)", "export good.crawl --to csv -"]
+)
+def test_an_output_that_is_full(command: str, folder: Path) -> None:
+    """What could not be printed is said in a sentence, and by the exit status."""
+    ran = shell(*command.split(" "), cwd=folder, streams=">/dev/full")
+
+    assert 1 == ran.returncode
+    assert "crawl: The output cannot be written, No space left on device: the disk is full; make room.\n" == ran.stderr
+
+
+def shell(*arguments: str, cwd: Path, streams: str) -> subprocess.CompletedProcess[str]:
+    """`crawl` as a shell starts it, with redirections."""
+    command = ["sh", "-c", f'exec "$@" {streams}', "sh", sys.executable, "-m", "crawler", *arguments]
+    return subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)

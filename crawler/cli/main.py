@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no ö is no reason to fail
     try:
         args = _parse(list(sys.argv[1:] if argv is None else argv))
-        return int(_module(args.command).main(args))
+        status = int(_module(args.command).main(args))
+        sys.stdout.flush()  # while there is somebody to say what hinders it
     except CrawlerError as error:
         print(f"crawl: {printable(str(error))}", file=sys.stderr)
         return error.exit_status
@@ -55,8 +56,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has enough, as in `crawl query … | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return RunError.exit_status
+    except OSError as error:
+        from crawler.store.limits import advice, is_limit
+
+        if not is_limit(error) or error.filename is not None:
+            raise
+        _drop_output()
+        print(f"crawl: The output cannot be written, {error.strerror}: {advice(error.errno)}.", file=sys.stderr)
+        return RunError.exit_status
+    return status
+
+
+def _drop_output() -> None:
+    """Let what standard output still holds go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
