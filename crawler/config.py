@@ -107,15 +107,15 @@ class CrawlConfig:
     parse_timeout: float = _field(30.0, "tuning", "seconds that it may take for one page; then its worker is ended")
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if value is not None and not least <= value < math.inf:
-                raise ConfigError(f"{name} is {value}, but must be at least {least} and finite.")
+        for name, (least, most) in _RANGES.items():
+            check_range(name, getattr(self, name), least, most)
         if self.engine not in ENGINES:
             raise ConfigError(f"There is no engine {self.engine!r}; choose one of {', '.join(ENGINES)}.")
         _check_engine(self.engine, http2=self.http2)
         if self.format not in (None, *FORMATS):
             raise ConfigError(f"There is no format {self.format!r}; choose one of {', '.join(FORMATS)}.")
+        for name in ("column", "proxy", "previous"):
+            _check_text(name, getattr(self, name))
         if not self.column:
             raise ConfigError("column is empty; name the column with the URLs.")
         if not TOKEN.fullmatch(self.method):
@@ -154,21 +154,34 @@ class CrawlConfig:
         return {name: getattr(self, name) for name in fields} | own
 
 
-_LEAST = {
-    "procs": 1,
-    "conc": 1,
-    "chunk_size": 1,
-    "per_host": 0,
-    "per_address": 0,
-    "delay": 0,
-    "max_time": 0.001,
-    "connect_timeout": 0.001,
-    "min_speed": 0,
-    "max_body": 1,
-    "max_redirects": 0,
-    "retries": 0,
-    "parse_timeout": 0.001,
+LONGEST_S = 10_000_000
+"""Seconds, of whatever lasts: four months."""
+
+# What is more than these is a slip, or meant as no limit; machines and libraries have theirs not far beyond.
+_MANY = 1_000_000
+_RANGES: dict[str, tuple[float, float]] = {
+    "procs": (1, 10_000),
+    "conc": (1, _MANY),
+    "chunk_size": (1, _MANY),
+    "per_host": (0, _MANY),
+    "per_address": (0, _MANY),
+    "delay": (0, LONGEST_S),
+    "max_time": (0.001, LONGEST_S),
+    "connect_timeout": (0.001, LONGEST_S),
+    "min_speed": (0, 1 << 40),
+    "max_body": (1, 1 << 31),
+    "max_redirects": (0, 1_000),
+    "retries": (0, _MANY),
+    "parse_timeout": (0.001, LONGEST_S),
 }
+
+
+def check_range(name: str, value: float | None, least: float, most: float) -> None:
+    """Raise ConfigError where a number is given that has no meaning, or no machine could follow."""
+    if value is not None and not least <= value < math.inf:
+        raise ConfigError(f"{name} is {value}, but must be at least {least} and finite.")
+    if value is not None and value > most:
+        raise ConfigError(f"{name} is {value}, but must be at most {most:,}.")
 
 
 def _check_engine(name: str, *, http2: bool) -> None:
@@ -198,6 +211,14 @@ def check_header(name: str, value: str) -> None:
         raise ConfigError(
             f"The value of the header field {name!r} holds a character that cannot be sent; use ASCII only."
         )
+
+
+def _check_text(name: str, value: str | None) -> None:
+    """Raise ConfigError where it is not UTF-8, which it must be to travel."""
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{name} is {value!r}, which is not UTF-8; use a name that is.") from error
 
 
 def _check_network(text: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 
+_LONGEST_S = datetime.timedelta.max.total_seconds() // 2  # in a float there is nothing between it and too much
+
 
 def size(count: float) -> str:
     """Bytes, in powers of 1000."""
@@ -16,7 +18,7 @@ def size(count: float) -> str:
 
 def clock(seconds: float | None) -> str:
     """Hours, minutes and seconds; `-` where nobody can say."""
-    return "-" if seconds is None else str(datetime.timedelta(seconds=round(seconds)))
+    return "-" if seconds is None else str(datetime.timedelta(seconds=round(min(seconds, _LONGEST_S))))
 
 
 def milliseconds(value: float) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -32,6 +35,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "table.parquet").write_text("no table")
     (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(b"http://127.0.0.1/")[:15])
     (tmp_path / "fake.txt.zst").write_text("http://127.0.0.1/\n")
+    (tmp_path / "packed.bz2").write_bytes(bz2.compress(b"http://127.0.0.1/"))
+    (tmp_path / "packed.txt.xz").write_bytes(lzma.compress(b"http://127.0.0.1/"))
+    with zipfile.ZipFile(tmp_path / "sheet.xlsx", "w") as file:
+        file.writestr("sheet.xml", "http://127.0.0.1/")
     (tmp_path / "folder").mkdir()
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "letter").touch()
@@ -72,6 +79,10 @@ MISTAKES = {
     "urls.txt table.csv --column link": "table.csv has no column 'link' in line 2; it has id, url: name one of them",
     "cut.txt.gz": "cut.txt.gz is damaged: its gzip stream is cut; mend it and run the same command again.",
     "fake.txt.zst": "fake.txt.zst is damaged: at its beginning stands no zstd; mend it",
+    "packed.bz2": "packed.bz2 is bzip2 and no text; make a text of it.",
+    "packed.txt.xz": "packed.txt.xz is xz and no text; make a text of it.",
+    "sheet.xlsx": "sheet.xlsx is zip (as spreadsheets are, too) and no text; make a text of it.",
+    "good.crawl/crawl.db": "good.crawl/crawl.db is a database of SQLite and no text; make a text of it.",
     "urls.txt --format xml": "--format: invalid choice: 'xml' (choose from ",
     "- --format parquet": "Parquet is read from its end, which a pipe does not allow; name a file instead.",
     "run ": f"LIST: an empty name is no list{RUN}",
@@ -82,6 +93,14 @@ MISTAKES = {
     "urls.txt --out": f"--out: expected one argument{RUN}",
     "urls.txt --procs 0": "procs is 0, but must be at least 1 and finite.",
     "urls.txt --conc x": f"--conc: 'x' is no whole number{RUN}",
+    "urls.txt --procs 99999999999999999999": "procs is 99999999999999999999, but must be at most 10,000.",
+    "urls.txt --max-body 99999999999999G": "max_body is 107374182399998926258176, but must be at most 2,147,483,648.",
+    "urls.txt --max-time 1e300": "max_time is 1e+300, but must be at most 10,000,000.",
+    "urls.txt --column caf\udce9": "column is 'caf\\udce9', which is not UTF-8; use a name that is.",
+    "plan urls.txt --page-time 1e300": "--page-time is 1e+300, but must be at most 10,000,000.",
+    "demo --out .": ". is no name for a new folder; name one with --out.",
+    "demo --out /": "/ is no name for a new folder; name one with --out.",
+    "demo --out /proc/a.crawl": "/proc/a.txt cannot be written: No such file or directory; name another folder",
     "urls.txt --delay -1": "delay is -1.0, but must be at least 0 and finite.",
     "urls.txt --delay nan": f"--delay: 'nan' is no number{RUN}",
     "urls.txt --max-time inf": f"--max-time: 'inf' is no number{RUN}",

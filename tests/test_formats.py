@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import lzma
 import os
 import re
 import tempfile
@@ -238,8 +239,8 @@ def test_the_content_tells_what_is_compressed(tmp_path: Path) -> None:
 
 def test_standard_input_is_told_what_it_is(tmp_path: Path) -> None:
     """A stream of an archive is refused by its first bytes, however they are cut."""
-    for data in (PACKINGS[".gz"](b"x"), PACKINGS[".zst"](b"x"), FORMATS["parquet"](_rows(1))):
-        with pytest.raises(InputError, match=r"- is (gzip|zstd|Parquet) and no text"):
+    for data in (PACKINGS[".gz"](b"x"), PACKINGS[".zst"](b"x"), FORMATS["parquet"](_rows(1)), lzma.compress(b"x")):
+        with pytest.raises(InputError, match=r"- is (gzip|zstd|Parquet|xz) and no text"):
             entries_of(_piped(data, tmp_path / "spool"))
         (tmp_path / "spool").unlink()
 

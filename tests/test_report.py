@@ -34,7 +34,7 @@ from crawler.stats.bodies import SameBody
 from crawler.stats.cube import Cube
 from crawler.stats.hosts import HostNumbers, Hosts
 from crawler.stats.timeline import Slot, slot_ms, timeline_of
-from crawler.units import counted, milliseconds, share, size
+from crawler.units import clock, counted, milliseconds, share, size
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, tzinfo=datetime.UTC)
 
@@ -354,6 +354,7 @@ class TestUnits:
             (counted(1, "host"), "1 host"), (counted(2_000, "entry"), "2,000 entries"),
             (size(0), "0 B"), (size(999), "999 B"), (size(1000), "1.0 KB"), (size(5e15), "5,000.0 TB"),
             (milliseconds(0.04), "0.0 ms"), (milliseconds(9.96), "10 ms"), (milliseconds(12_345), "12.3 s"),
+            (clock(None), "-"), (clock(90), "0:01:30"), (clock(1e300)[:16], "500000000 days, "),
             (share(1, 0), "-"), (share(0, 5), "0.0 %"), (share(1, 10**6), "< 0.1 %"),
             (share(9999, 10000), "99.9 %"), (share(5, 5), "100.0 %"),
         ],

@@ -33,7 +33,10 @@ _PIECES = st.sampled_from(
     [b"http://a/", b"#", b" ", b"\t", b"\r", b"\n", b"\r\n", b"\xef\xbb\xbf", b"\xff", b"\x00", b"\xc3\xa9",
      b"\xe2", b"\xc2\xa0", b"x" * 40_000, b" " * 40_000]
 )  # fmt: skip
-_NO_TEXTS = (b"\xff\xfe", b"\xfe\xff", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"PAR1")  # UTF-16, and archives: refused
+_NO_TEXTS = (  # UTF-16, archives and other files: refused
+    b"\xff\xfe", b"\xfe\xff", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"PAR1",
+    b"BZh", b"\xfd7zXZ\0", b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c", b"SQLite format 3\0", b"%PDF-",
+)  # fmt: skip
 
 
 def _is_text(data: bytes) -> bool:

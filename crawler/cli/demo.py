@@ -43,12 +43,13 @@ def main(args: argparse.Namespace) -> int:
     from crawler.demo.server import running
 
     out: Path = args.out or _fresh_folder()
+    if not out.name:
+        raise FolderError(f"{out} is no name for a new folder; name one with --out.")
     if not _is_fresh(out):
         raise FolderError(f"{out} or {_list_of(out)} exists already; name a new folder with --out.")
     urls = _list_of(out)
     with running() as (base, paths):
-        urls.parent.mkdir(parents=True, exist_ok=True)
-        urls.write_text("".join(f"{base}{path}\n" for path in paths), encoding="utf-8")
+        _write(urls, "".join(f"{base}{path}\n" for path in paths))
         print(printable(f"Crawling {len(paths)} URLs of a site on this machine ({urls}) into {out}"), flush=True)
         status = run.main(run.parse([str(urls), "--out", str(out), "--allow-private"]))
     if not status:
@@ -59,6 +60,16 @@ def main(args: argparse.Namespace) -> int:
 def _fresh_folder() -> Path:
     names = itertools.chain(["demo.crawl"], (f"demo-{n}.crawl" for n in itertools.count(2)))
     return next(path for path in map(Path, names) if _is_fresh(path))
+
+
+def _write(urls: Path, text: str) -> None:
+    try:
+        urls.parent.mkdir(parents=True, exist_ok=True)
+        urls.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise FolderError(
+            f"{urls} cannot be written: {error.strerror}; name another folder with --out, or go to one that is yours."
+        ) from error
 
 
 def _is_fresh(out: Path) -> bool:

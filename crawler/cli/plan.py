@@ -11,8 +11,8 @@ import msgspec
 
 from crawler.cli.flags import add_flags, config_of
 from crawler.cli.run import add_lists
-from crawler.config import CrawlConfig
-from crawler.errors import ConfigError, InputError
+from crawler.config import LONGEST_S, CrawlConfig, check_range
+from crawler.errors import InputError
 from crawler.escape import printable
 from crawler.plan import PAGE_S, Plan, make_plan
 from crawler.units import clock, counted
@@ -58,8 +58,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], ab
 def main(args: argparse.Namespace) -> int:
     """Print the plan; raises InputError."""
     config = config_of(args)
-    if not 0 <= args.page_time < float("inf"):
-        raise ConfigError(f"--page-time is {args.page_time}, but must be at least 0 and finite.")
+    check_range("--page-time", args.page_time, 0, LONGEST_S)
     plan = _watched(args, config)
     if not plan.entries:
         raise InputError("Standard input holds no URL; put one on each line.")

@@ -17,7 +17,19 @@ LONGEST_RECORD = 1024**2
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BOMS = (codecs.BOM_UTF8, *_UTF16)
-_MAGIC = {b"\x1f\x8b\x08": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PAR1": "Parquet"}
+_READ_AS_FILES = {b"\x1f\x8b\x08": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PAR1": "Parquet"}
+_FOREIGN = {
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"PK\x03\x04": "zip (as spreadsheets are, too)",
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"SQLite format 3\x00": "a database of SQLite",
+    b"%PDF-": "PDF",
+}
+_MAGIC = _READ_AS_FILES | _FOREIGN
+
+HEAD_BYTES = max(map(len, _MAGIC))
+"""Of a text, what tells that it is none."""
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -128,4 +140,5 @@ def refuse_binary(head: bytes, name: str) -> None:
         raise InputError(f"{name} is UTF-16; save it as UTF-8 (iconv -f UTF-16 -t UTF-8) and try again.")
     for magic, what in _MAGIC.items():
         if head.startswith(magic):
-            raise InputError(f"{name} is {what} and no text; name a file of that kind, or unpack it first.")
+            remedy = "make a text of it" if magic in _FOREIGN else "name a file of that kind, or unpack it first"
+            raise InputError(f"{name} is {what} and no text; {remedy}.")

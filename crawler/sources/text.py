@@ -13,11 +13,9 @@ from crawler.errors import InputError
 from crawler.escape import printable
 from crawler.records import Entry
 from crawler.sources.base import Mark
-from crawler.sources.cutter import Cutter, Layout, begin_hash, refuse_binary
+from crawler.sources.cutter import HEAD_BYTES, Cutter, Layout, begin_hash, refuse_binary
 from crawler.sources.formats import format_of, make_parser
 from crawler.sources.packed import BLOCK, Damage, Packing, Unpacked, packing_of
-
-_HEAD_BYTES = 4
 
 
 class Readable(Protocol):
@@ -52,7 +50,7 @@ class TextSource:
         self._form = layout.format or format_of(self.name) or "txt"
         self._parser = self._begin()
         with open_list(self.name) as file:
-            head = file.read(_HEAD_BYTES)
+            head = file.read(HEAD_BYTES)
             self._packing: Packing | None = packing_of(self.name, head)
             if self._packing is None:
                 refuse_binary(head, self.name)
