@@ -100,7 +100,7 @@ def run_job(
     committed until then is intact.
     """
     started = time.monotonic()
-    _check(config, out)
+    _check(config, out, fleet)
     source = open_urls(urls, CrawlFolder(out).spool, layout_of(config))
     refuse_empty(source)  # before a folder is made for it
     store = DiskStore(out, identity=config.identity(), warcinfo=make_warcinfo(config), restart=restart)
@@ -113,16 +113,22 @@ def run_job(
         if finished and fleet is not None:
             _sweep(store)
         if finished and not sum(store.counts().values()):
+            if fleet is None:
+                store.forget()  # an empty crawl must not hold the next one to its settings
             raise _no_url("Standard input" if source.name == "-" else source.name)
     finally:
         store.close()
     return _summary(store, elapsed_s, finished)
 
 
-def _check(config: CrawlConfig, out: Path) -> None:
-    """Say what is wrong with a function or a previous crawl before anything begins. Raises UsageError."""
+def _check(config: CrawlConfig, out: Path, fleet: Fleet | None) -> None:
+    """Say what is wrong with a function, a broker or a previous crawl before anything begins. Raises UsageError."""
     if config.parse is not None:
         load(config.parse)
+    if fleet is not None:
+        from crawler.fleet.broker import Broker  # who has one machine does not pay for it
+
+        Broker(fleet.broker)
     if config.previous is None:
         return
     if out.resolve() == Path(config.previous).resolve():
@@ -146,7 +152,7 @@ def run_retry(
     """
     started = time.monotonic()
     config = _as_begun(out, config)
-    _check(config, out)
+    _check(config, out, fleet)
     with contextlib.closing(DiskStore(out, identity=config.identity(), warcinfo=make_warcinfo(config))) as store:
         lists = _lists_of(store, config)
         if fleet is None:

@@ -179,6 +179,15 @@ def test_empty_standard_input(text: str, tmp_path: Path) -> None:
     assert "" == ran.stdout
 
 
+def test_an_empty_list_binds_nobody(origin: Origin, tmp_path: Path) -> None:
+    """What began with nothing may be begun anew, with other settings."""
+    crawl("-", cwd=tmp_path)
+    ran = crawl("-", "--allow-private", cwd=tmp_path, text=origin.url("/bytes/1"))
+
+    assert (0, "") == (ran.returncode, ran.stderr)
+    assert [(200,)] == rows(tmp_path / "stdin.crawl", "status")
+
+
 def test_two_runs_at_once(origin: Origin, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder has one run at a time; the second one leaves the first alone."""
     write_list(folder, origin.url(f"/hold/{folder.name}"))

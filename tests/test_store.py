@@ -681,6 +681,21 @@ class TestLimits:
         with pytest.raises(FolderError, match="cannot be read"):
             open_reading(out / "crawl.db")
 
+    def test_a_broken_database_can_be_begun_anew(self, out: Path) -> None:
+        """`restart`, which the error names, needs nothing of it; but it must be ours, by its name and its lock."""
+        open_disk(out).close()
+        data = (out / "crawl.db").read_bytes()
+        (out / "crawl.db").write_bytes(data[:5_000])
+        with pytest.raises(StoreError, match=r"malformed .* begin anew with --restart"):
+            open_disk(out)
+        (out / "crawl.lock").rename(out / "another.lock")
+        with pytest.raises(StoreError, match="malformed"):
+            open_disk(out, restart=True)
+        (out / "another.lock").rename(out / "crawl.lock")
+        open_disk(out, restart=True).close()
+
+        assert [] == rows_of(out)
+
 
 def _failing(code: int) -> Callable[..., int]:
     def call(*_: object, **__: object) -> int:

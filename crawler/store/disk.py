@@ -59,7 +59,7 @@ class DiskStore:
         with contextlib.ExitStack() as undo:
             undo.callback(self.folder.release)
             with writing(self.folder.path):
-                self.folder.claim()
+                self.folder.claim(though_damaged=restart)
                 if restart:
                     self.folder.clear()
                 self._database = Database(self.folder.database)
@@ -213,6 +213,14 @@ class DiskStore:
     def counts(self) -> dict[Outcome, int]:
         """See `Store.counts`."""
         return dict(self._counts)
+
+    def forget(self) -> None:
+        """Delete what was made here, as if there had been no crawl; then only `close` is left."""
+        self._group.take()
+        with writing(self.folder.path):
+            self._archive.close()
+            self._database.close()
+            self.folder.clear()
 
     def close(self) -> None:
         """See `Store.close`."""

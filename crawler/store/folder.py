@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 from crawler.durable import make_folder
@@ -26,15 +27,16 @@ class CrawlFolder:
         self._lock_file = path / "crawl.lock"
         self._lock: int | None = None
 
-    def claim(self) -> None:
+    def claim(self, *, though_damaged: bool = False) -> None:
         """Make DIR with its parents and lock it; raises FolderError where it is not ours to write.
 
-        May raise OSError and sqlite3.Error where it is ours, and the disk does not let us.
+        May raise OSError and sqlite3.Error where it is ours, and the disk does not let us, or its database is damaged
+        (which hinders nobody who is about to clear it, `though_damaged`).
         """
         try:
             if not self.database.exists():
                 make_folder(self.path)
-            self._refuse_strangers()
+            self._refuse_strangers(though_damaged=though_damaged)
             if not self.lock():
                 raise FolderError(
                     f"Another run is writing to {self.path}; wait until it ends, or choose another --out."
@@ -81,9 +83,14 @@ class CrawlFolder:
         for suffix in ("-wal", "-shm", ""):
             self.database.with_name(self.database.name + suffix).unlink(missing_ok=True)
 
-    def _refuse_strangers(self) -> None:
+    def _refuse_strangers(self, *, though_damaged: bool) -> None:
         """Raise FolderError where others' files are all there is: recovery and restart delete files."""
-        kind = kind_of(self.database)
+        try:
+            kind = kind_of(self.database)
+        except sqlite3.DatabaseError:
+            if though_damaged and self._lock_file.exists():
+                return  # by its name and by the lock beside it, it is ours
+            raise
         known = {"crawl.db", "crawl.db-wal", "crawl.db-shm", "crawl.lock", "spool"}
         if kind == "other" or (kind == "none" and not {path.name for path in self.path.iterdir()} <= known):
             raise FolderError(f"{self.path} is not empty and holds no crawl; choose an empty or a new folder.")

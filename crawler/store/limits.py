@@ -46,6 +46,11 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", None) or type(error).__name__
+        if name.startswith("SQLITE_CORRUPT"):
+            raise StoreError(
+                f"{folder} holds a database that is damaged, {error} ({name}): "
+                "put a copy of crawl.db in its place, or begin anew with --restart."
+            ) from error
         code = next((code for prefix, code in _SQLITE_ERRNO.items() if name.startswith(prefix)), None)
         code = code or (errno.ENOSPC if _is_full(folder) else None)
         raise _store_error(folder, f"{error} ({name})", code) from error
