@@ -12,6 +12,7 @@ import msgspec
 from crawler.census import Census
 from crawler.chunks import needs_homes
 from crawler.config import CrawlConfig
+from crawler.escape import printable
 from crawler.intake import Intake
 from crawler.job import layout_of, refuse_empty
 from crawler.records import Outcome
@@ -82,7 +83,7 @@ def make_plan(urls: Urls, config: CrawlConfig, page_s: float = PAGE_S, watch: Wa
                 counts[result.row.outcome] += 1
             if watch is not None:
                 watch(pages + sum(counts.values()), _share(source))
-        name = source.name
+        name = printable(source.name)
     return _plan(name, pages, counts, census, config, page_s)
 
 

@@ -19,7 +19,7 @@ from crawler.errors import ConfigError, NotRecordedError
 from crawler.page import Page
 from crawler.records import ErrorClass, Outcome, Row
 from crawler.stats import Stats, read_stats
-from crawler.store.database import COLUMNS, URL_INDEXES, Database, open_reading, read_meta
+from crawler.store.database import COLUMNS, URL_INDEXES, Database, encodable, open_reading, read_meta
 from crawler.store.folder import CrawlFolder
 from crawler.store.query import Answer, Guard, Parameters
 from crawler.store.record import read_answer
@@ -95,7 +95,7 @@ class Results:
             href = urls.parse(url).href
         except urls.UrlError:
             href = url
-        row = self._row(_BY_URL, {"text": url, "href": href}) or self._entry_of(href)
+        row = self._row(_BY_URL, {"text": encodable(url), "href": encodable(href)}) or self._entry_of(href)
         if row is not None and row.outcome == "duplicate" and row.duplicate_of is not None:
             row = self._row(f"{_SELECT} WHERE seq = ?", (row.duplicate_of,)) or row
         if row is None:

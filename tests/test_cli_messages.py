@@ -273,3 +273,17 @@ def shell(*arguments: str, cwd: Path, streams: str) -> subprocess.CompletedProce
     """`crawl` as a shell starts it, with redirections."""
     command = ["sh", "-c", f'exec "$@" {streams}', "sh", sys.executable, "-m", "crawler", *arguments]
     return subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+
+def test_a_name_that_is_not_utf8(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Files and folders may have any name (a page cannot): what is said and written of them is escaped."""
+    (folder / "good.crawl").rename(folder / "caf\udce9.crawl")
+    (folder / "urls.txt").rename(folder / "caf\udce9.txt")
+    statuses = [main(["export", "caf\udce9.crawl", "--to", form, f"pages.{form}"]) for form in ("jsonl", "csv", "cdxj")]
+    assert [0, 0, 0] == statuses
+    assert 0 == main(["plan", "caf\udce9.txt", "--json"])
+    assert 1 == main(["get", "caf\udce9.crawl", "http://caf\udce9/"])
+
+    out, err = capsys.readouterr()
+    assert '"source": "caf\\\\udce9.txt"' in out
+    assert "crawl: caf\\udce9.crawl holds no page of 'http://caf\\udce9/'.\n" == err.splitlines(keepends=True)[-1]

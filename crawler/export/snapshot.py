@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple, Self
 from crawler.config import CrawlConfig
 from crawler.depot.base import Depot
 from crawler.errors import FolderError
+from crawler.escape import printable
 from crawler.records import Row
 from crawler.store.archive import archive_files
 from crawler.store.database import COLUMNS, files_elsewhere, open_reading, read_meta
@@ -47,7 +48,7 @@ class Snapshot:
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         self.folder = CrawlFolder(path)
-        self.name = name or path.resolve().name.removesuffix(".crawl")
+        self.name = printable(name or path.resolve().name.removesuffix(".crawl"))  # it need not be UTF-8
         self.unreadable = 0
         """How many records `leave_out` has counted."""
         self._left_out = 0

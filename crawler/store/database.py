@@ -97,7 +97,7 @@ class Database:
             self._write(rows, meta)
         except UnicodeEncodeError:
             # A lone surrogate has no UTF-8, and one page's odd text must not cost the others.
-            self._write([tuple(map(_encodable, row)) for row in rows], meta)
+            self._write([tuple(map(encodable, row)) for row in rows], meta)
 
     def note(self, meta: Mapping[str, str]) -> None:
         """Set some of `meta`, in one transaction."""
@@ -258,7 +258,8 @@ def _definitions() -> Iterator[str]:
         yield f"{name} {affinity}{' PRIMARY KEY' if name == 'seq' else ''}"
 
 
-def _encodable(value: Any) -> Any:
+def encodable(value: Any) -> Any:
+    """A column's value as it is recorded: without lone surrogates, which have no UTF-8."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
