@@ -122,6 +122,8 @@ class _Run:
                 raise aiohttp.ClientHttpProxyError(response.request_info, (), status=response.status)  # noqa: TRY301
             if response.status == 101:
                 raise HttpProcessingError(message="101 although no other protocol was asked for")  # noqa: TRY301
+            if response.status < 100:
+                raise HttpProcessingError(message="a status that is none")  # noqa: TRY301
             if self._take_head(response) is Verdict.GO and await self._take_body(response):
                 self._body.end()
                 return

@@ -58,7 +58,15 @@ class _Line(ResponseHandler):
     a chunk size that is none leaves the reader waiting for ever.
     """
 
+    resting = False
+    """Between two exchanges: whatever comes now is no answer."""
     _interim = 0
+
+    def data_received(self, data: bytes) -> None:
+        if data and self.resting:  # without data, aiohttp only takes up what it has
+            self.abort()
+        else:
+            super().data_received(data)
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         """Take a head and its body; of a flood of interim ones (1xx), which nobody reads as fast, no more."""
@@ -141,6 +149,16 @@ class Connector(aiohttp.TCPConnector):
             protocol.transport.set_protocol(_Intake(protocol, self._room))
         trail.connect_ms = (time.monotonic() - started) * 1000
         return protocol
+
+    async def _get(self, *args: Any) -> Any:
+        connection = await super()._get(*args)
+        if connection is not None:
+            cast(_Line, connection.protocol).resting = False
+        return connection
+
+    def _release(self, key: Any, protocol: ResponseHandler, **kwargs: Any) -> None:
+        cast(_Line, protocol).resting = True
+        super()._release(key, protocol, **kwargs)
 
     async def _start_tls_connection(self, *args: Any, **kwargs: Any) -> Any:
         """The proxy has made its tunnel: what fails from here on is not its doing."""

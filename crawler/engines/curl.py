@@ -49,7 +49,7 @@ class CurlEngine:
     """A `PolledEngine`. Twice `conc` connections are kept, those in use included, where there is room for them."""
 
     def __init__(self, *, insecure: bool, conc: int, http2: bool) -> None:
-        self._sockets = Sockets()
+        self._sockets = Sockets(http2=http2)
         self._base = Base.make(insecure=insecure, http2=http2, opened=self._sockets.opened)
         self._pools = _pools(self._sockets, conc)
         self._hosts: dict[str, _Places] = {}  # where there are several pools
@@ -73,11 +73,12 @@ class CurlEngine:
 
     def act(self, now: float) -> Ended:
         """Do what can be done without waiting; what ended, by the tokens."""
+        concerned = self._sockets.act(_EVENTS_AT_ONCE)  # first: what came on connections that rest is no answer
         due = [pool for pool in self._pools if pool.due <= now]
         for pool in due:
             pool.keep_time()
         ended: Ended = []
-        for pool in self._sockets.act(_EVENTS_AT_ONCE).union(due):
+        for pool in concerned.union(due):
             self._collect(pool, ended, now)
         if self._sweep_at <= now:
             self._sweep(ended, now)

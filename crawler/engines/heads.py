@@ -39,13 +39,11 @@ class Head(NamedTuple):
     fields: Headers
 
 
-def read_head(lines: Sequence[bytes]) -> Head | None:
-    """The final head in the lines so far, interim ones (RFC 9110 §15.2) before it; None where it is not whole yet.
+def read_head(lines: Sequence[bytes]) -> tuple[Head, int] | None:
+    """The final head in the lines so far, and how many they are with it and with interim ones (RFC 9110 §15.2).
 
-    Lines have their ends and are unfolded. What follows the final head (trailers) must not be among them.
-    Raises MalformedError.
+    None where it is not whole yet. Lines have their ends and are unfolded. Raises MalformedError.
     """
-    head = None
     start = 0
     for number in range(MOST_INTERIM + 2):
         end = _end(lines, start)
@@ -55,11 +53,11 @@ def read_head(lines: Sequence[bytes]) -> Head | None:
             raise MalformedError("protocol", TOO_MANY_INTERIM)
         head = _read_block(lines[start:end])
         start = end + 1
-    if head is None or start < len(lines) or (head.status < 200 and head.status != 101):
-        return None
-    if head.status == 101:
-        raise MalformedError("protocol", "101 although no other protocol was asked for")
-    return head
+        if head.status == 101:
+            raise MalformedError("protocol", "101 although no other protocol was asked for")
+        if head.status >= 200:
+            return head, start
+    return None
 
 
 def check_trailers(lines: Sequence[bytes]) -> None:

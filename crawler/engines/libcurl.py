@@ -22,7 +22,14 @@ _TOO_LARGE = 100  # CURLE_TOO_LARGE, which pycurl has no name for
 _STREAM = 92  # CURLE_HTTP2_STREAM, likewise
 _NO_DESCRIPTORS = 3  # with as few left, a failure without a number of its own is theirs
 _ON_THEIR_WAY = frozenset({errno.EAGAIN, errno.EINPROGRESS})
-_NOT_HTTP = frozenset({pycurl.E_UNSUPPORTED_PROTOCOL, pycurl.E_FTP_WEIRD_SERVER_REPLY, pycurl.E_HTTP2})
+_NOT_HTTP = frozenset(
+    {
+        pycurl.E_UNSUPPORTED_PROTOCOL,
+        pycurl.E_FTP_WEIRD_SERVER_REPLY,
+        pycurl.E_BAD_CONTENT_ENCODING,  # of a Transfer-Encoding
+        pycurl.E_HTTP2,
+    }
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -162,8 +162,10 @@ class _Response(http.client.HTTPResponse):
             raise MalformedError("more than one framing")
         if any(not re.fullmatch(r"[0-9]{1,18}[ \t]*", length) for length in lengths):
             raise MalformedError("a Content-Length that is no number")
-        if codings and not self.chunked:
+        if any(coding.strip(" \t\r\n").lower() != "chunked" for coding in codings):
             raise MalformedError("a Transfer-Encoding other than chunked")
+        if codings and not self.chunked:  # http.client takes white space behind it for a part of it
+            self.chunked, self.chunk_left, self.length = True, None, None
 
     def _read_next_chunk_size(self) -> int:
         line = self.fp.readline(LINE_BYTES)
@@ -179,7 +181,9 @@ class _Response(http.client.HTTPResponse):
             line = self.fp.readline(LINE_BYTES + 1)
             if len(line) > LINE_BYTES:
                 raise http.client.LineTooLong("trailer line")
-            if line in (b"\r\n", b"\n", b""):
+            if not line.endswith(b"\n"):
+                raise http.client.IncompleteRead(b"")
+            if line in (b"\r\n", b"\n"):
                 return
         raise http.client.HTTPException(f"got more than {MOST_TRAILERS} trailers")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import select
+import socket
 import time
 
 import pycurl
@@ -12,14 +13,19 @@ import pycurl
 SLACK = 32
 """How many connections more a pool may keep than it should: its limit is set anew only every so often."""
 
+_TLS_RECORDS = frozenset(bytes([kind]) for kind in range(20, 25))  # what one begins with (RFC 8446 §5.1)
 _IN = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 
 
 class Sockets:
-    """What libcurl waits for. Its epoll's descriptor is readable when there is something to do."""
+    """What libcurl waits for. Its epoll's descriptor is readable when there is something to do.
 
-    def __init__(self) -> None:
+    Over `http2` a server may say something at any time, and says what it belongs to.
+    """
+
+    def __init__(self, *, http2: bool = False) -> None:
         self.epoll = select.epoll()
+        self._http2 = http2
         self.watched: dict[int, int] = {}
         """By descriptor: what the epoll looks for."""
         self.owners: dict[int, Pool] = {}
@@ -36,18 +42,26 @@ class Sockets:
         for descriptor, happened in self.epoll.poll(0, most):
             owner = self.owners.get(descriptor)
             if owner is None:
-                self._forget(descriptor)
+                self._forget(descriptor, heard=bool(happened & _IN))
                 continue
             concerned.add(owner)
             readable = pycurl.CSELECT_IN if happened & _IN else 0
             owner.multi.socket_action(descriptor, readable | (pycurl.CSELECT_OUT if happened & select.EPOLLOUT else 0))
         return concerned
 
-    def _forget(self, descriptor: int) -> None:
-        """The server closes a connection that rests, or says something that nobody asked for."""
+    def _forget(self, descriptor: int, *, heard: bool) -> None:
+        """A connection rests, and need not be watched on. Where it was `heard` it closes, or says what is no answer.
+
+        libcurl would take it for the one to its next request there, unless a second has passed: so none can leave.
+        """
         self.watched.pop(descriptor, None)
         with contextlib.suppress(OSError):  # libcurl closed it a moment ago
             self.epoll.unregister(descriptor)
+            if not heard:
+                return  # it can be written to, as ever
+            with socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as connection:
+                if not (self._http2 and connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) in _TLS_RECORDS):
+                    connection.shutdown(socket.SHUT_RDWR)
 
 
 class Pool:

@@ -197,7 +197,10 @@ class Transfer:
         try:
             if (self._headed or self._take_head()) and self.exchange.body.feed(data) is Verdict.GO:
                 return None
-            self._stopped = True
+            if self._headed:
+                self._stopped = True
+            elif self._fault is None:
+                self._fault = ("protocol", "a body before the end of its head")
         except MemoryError:
             self._fault = ("local", MEMORY)
         except BaseException as error:
@@ -209,13 +212,14 @@ class Transfer:
     def _take_head(self) -> bool:
         """Push the head, where it is whole; whether the body is wanted."""
         try:
-            head = read_head(self._lines)
+            found = read_head(self._lines)
         except MalformedError as error:
             self._fault = (error.error_class, str(error))
             return False
-        if head is None:
+        if found is None:
             return False
-        self._lines.clear()
+        head, lines = found
+        del self._lines[:lines]
         if is_refusal(self.exchange, head.status):
             self._fault = refusal(head.status)
             return False
@@ -227,8 +231,7 @@ class Transfer:
         """The exchange is over: take the head of one without a body, or look at what followed the body."""
         if self._fault is not None:
             return
-        if not self._headed:
-            self._take_head()
+        if not (self._headed or self._take_head()):
             return
         try:
             check_trailers(self._lines)

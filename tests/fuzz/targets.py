@@ -156,13 +156,13 @@ def _heads_in_lines(data: bytes) -> None:
     """A head, none yet, or MalformedError: what libcurl hands over, line by line."""
     lines = [line + b"\n" for line in data.split(b"\n")]
     try:
-        head = heads.read_head(lines)
+        found = heads.read_head(lines)
         heads.check_trailers(lines)
     except heads.MalformedError as error:
         assert str(error).isprintable()  # noqa: PT017 - either is right
         return
-    if head is not None:
-        _check_fields(head.fields)
+    if found is not None:
+        _check_fields(found[0].fields)
 
 
 def _heads_in_streams(data: bytes) -> None:
