@@ -8,6 +8,7 @@ import dataclasses
 import os
 import secrets
 import threading
+import weakref
 from collections.abc import AsyncGenerator, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,6 +47,8 @@ class Pool:
         self._lock = threading.Lock()
         self._idle: list[Executor] = []
         self._closed = False
+        self._process = os.getpid()
+        weakref.finalize(self, _end, self._idle).atexit = False  # with this process all of them leave by themselves
 
     def fetch(self, urls: Items, *, ordered: bool = False) -> Generator[Page, None, None]:
         """One page for each entry of `urls`, as they come, or in their order; see `crawler.fetch`."""
@@ -67,11 +70,12 @@ class Pool:
 
     def close(self) -> None:
         """End the workers that are kept. A call that still runs ends its own when it is done."""
+        self._heed_fork()
         with self._lock:
             self._closed = True
-            idle, self._idle = self._idle, []
-        for executor in idle:
-            executor.close()
+            idle = self._idle[:]
+            self._idle.clear()
+        _end(idle)
 
     async def aclose(self) -> None:
         """`close`, without blocking the event loop."""
@@ -102,6 +106,7 @@ class Pool:
             self._give_back(executor, whole=whole)
 
     def _lease(self) -> Executor:
+        self._heed_fork()
         with self._lock:
             if self._closed:
                 raise UsageError("This pool is closed; make a new one.")
@@ -109,11 +114,24 @@ class Pool:
 
     def _give_back(self, executor: Executor, *, whole: bool) -> None:
         """Keep an executor whose call came to its end; one that was left early still works for nobody: end it."""
+        self._heed_fork()
         with self._lock:
             if whole and not self._closed:
                 self._idle.append(executor)
                 return
         executor.close()
+
+    def _heed_fork(self) -> None:
+        """In a process that was forked since, begin with nothing: the workers are those of the other one."""
+        if self._process != os.getpid():
+            self._process, self._lock = os.getpid(), threading.Lock()  # a thread that is not here may have had it
+            _end(self._idle)
+
+
+def _end(idle: list[Executor]) -> None:
+    """End the workers that nobody uses."""
+    while idle:
+        idle.pop().close()
 
 
 def fetch(urls: Items, *, ordered: bool = False, **settings: Any) -> Generator[Page, None, None]:

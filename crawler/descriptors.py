@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import resource
 
 _MOST = 1 << 20  # what counts as no limit; no worker of ours comes near it
 _OPEN = "/proc/self/fd"
+_STANDARD = 2
 _LOOP = 12  # what an event loop and its threads open for themselves: 10 counted, with uvloop
 
 
@@ -39,6 +41,18 @@ def left() -> int:
 def reserve() -> int:
     """How many are kept free of connections: two for each lookup (a file and a socket), some for files in passing."""
     return min(limit() // 8, 64) + 4
+
+
+def above_standard(descriptor: int) -> int:
+    """The same file under a number that is no standard stream's, as it gets where one of those is closed.
+
+    The old number is closed. Raises OSError; then it is not.
+    """
+    if descriptor > _STANDARD:
+        return descriptor
+    higher = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _STANDARD + 1)
+    os.close(descriptor)
+    return higher
 
 
 def few() -> bool:

@@ -10,12 +10,14 @@ import mmap
 import os
 import struct
 
+from crawler.descriptors import above_standard
+
 _SEQ = struct.Struct("<q")
 
 
 def make_record(places: int) -> int:
     """A descriptor of shared memory for so many places; the caller closes it."""
-    descriptor = os.memfd_create("flights")
+    descriptor = above_standard(os.memfd_create("flights"))
     os.ftruncate(descriptor, places * _SEQ.size)
     return descriptor
 

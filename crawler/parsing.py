@@ -42,7 +42,7 @@ def _sentence(error: BaseException) -> str:
     """The exception in one short line; what it says of itself may raise another one."""
     try:
         said = " ".join(str(error)[: 10 * _ERROR_LENGTH].split())
-    except Exception:
+    except BaseException:
         said = ""
     name = type(error).__name__
     return printable(f"{name}: {said}" if said else name, _ERROR_LENGTH)

@@ -10,6 +10,7 @@ import sysconfig
 from pathlib import Path
 
 from crawler import signals
+from crawler.descriptors import above_standard
 from crawler.engines import worker_module
 from crawler.flights import make_record, read_record
 
@@ -33,13 +34,17 @@ def start(engine: str, conc: int, read_fd: int, write_fd: int) -> Process:
 
 def two_pipes() -> tuple[int, int, int, int]:
     """Both pipes of a worker, reading end first; none where there is room for one only. Raises OSError."""
-    one = os.pipe()
+    ends: list[int] = []
     try:
-        return *one, *os.pipe()
+        ends += os.pipe()
+        ends += os.pipe()
+        for place, end in enumerate(ends):
+            ends[place] = above_standard(end)  # in the child those are taken
     except OSError:
-        for end in one:
+        for end in ends:
             os.close(end)
         raise
+    return ends[0], ends[1], ends[2], ends[3]
 
 
 class Process:
@@ -61,6 +66,13 @@ class Process:
             self._process.wait()
         if self._record >= 0:
             self._flights = read_record(self._record)
+            os.close(self._record)
+            self._record = -1
+
+    def let_be(self) -> None:
+        """Close what a fork has copied: it is the other process's."""
+        self._process.returncode = 0  # nobody here waits for it
+        if self._record >= 0:
             os.close(self._record)
             self._record = -1
 

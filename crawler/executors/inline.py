@@ -24,6 +24,9 @@ class _Thread:
         """Wait for it."""
         self._thread.join()
 
+    def let_be(self) -> None:
+        """Nothing of it is here: threads do not go through a fork."""
+
     def in_flight(self) -> set[int]:
         """None: a thread does not die of what it does."""
         return set()

@@ -53,6 +53,9 @@ class Child(Protocol):
     def end(self, within_s: float) -> None:
         """Return when it is gone: by itself, or ended after so many seconds."""
 
+    def let_be(self) -> None:
+        """Close what a fork has copied of it: it is the other process's."""
+
     def cause(self) -> str:
         """Why it is gone, for a sentence that begins with 'Worker 1'."""
 
@@ -78,6 +81,7 @@ class _Line:
     parsing_s: float = 0.0  # since when, while it was listened to
     cause: str = ""  # why we ended it
     fruitful: bool = False  # it finished an entry
+    told: bool = False  # to finish, or that no more will come
     done: bool = False
     status: Status | None = None
 
@@ -110,6 +114,7 @@ class PipeExecutor:
         self._came_bytes = 0
         self._waking = threading.Lock()
         self._closed = False
+        self._process = os.getpid()
 
     def _start_child(self, worker: int, read_fd: int, write_fd: int) -> Child:
         """Start worker number `worker`, which owns these two ends from now on. Raises OSError."""
@@ -135,6 +140,8 @@ class PipeExecutor:
 
     def events(self, timeout_s: float | None) -> list[ExecutorEvent]:
         """See `Executor.events`."""
+        if self._process != os.getpid():
+            raise WorkerError("This call was begun before a fork, in the other process; begin one of your own here.")
         self._gather(timeout_s)
         events, self._refused = self._refused, []
         self._came_bytes = 0
@@ -155,6 +162,7 @@ class PipeExecutor:
         """See `Executor.stop`."""
         for line in self._lines.values():
             if not line.done:
+                line.told = True
                 self._queue(line, Kind.STOP, None)
 
     @property
@@ -181,14 +189,20 @@ class PipeExecutor:
         1. Idle workers get the end mark, flush and leave; busy ones lose their pipes, which tells them to stop at
            once (their unfinished entries have no row, so a resume fetches them).
         2. Whoever is still there after a grace period, one for all of them, is killed.
+
+        In a process that was forked since, they are the other one's: then only what is open here is closed.
         """
         if self._closed:
+            return
+        if self._process != os.getpid():
+            self._let_be()
             return
         with self._waking:
             self._closed = True  # from here on nobody writes to a number that may soon be another file's
             os.close(self._wake_write)
         for line in self._lines.values():
             if not line.held and not line.done:
+                line.told = True
                 self._queue(line, Kind.END, None)
         for line in self._lines.values():
             if line.held:
@@ -199,6 +213,16 @@ class PipeExecutor:
             self._hang_up(line)
         self._selector.close()
         os.close(self._wake_read)
+
+    def _let_be(self) -> None:
+        """Close what a fork has copied. The other process has the workers, and the same set of what is watched."""
+        self._closed = True
+        for line in self._lines.values():
+            line.child.let_be()
+            self._hang_up(line)
+        self._selector.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
 
     def _gather(self, timeout_s: float | None) -> None:
         """Let results pile up in the pipes for a moment: to be woken for each of them costs more than to read it.
@@ -326,9 +350,11 @@ class PipeExecutor:
                 line.heard_credit = True
             case Kind.STATUS:
                 line.status = read_status(message)
-            case Kind.BYE:
+            case Kind.BYE if line.told:
                 line.done = True
-                line.held.clear()  # given up, where it was told to stop
+                line.held.clear()  # given up
+            case Kind.BYE:
+                pass  # the end of its pipe will say that it is lost
             case _:
                 raise WorkerError(f"Worker {line.worker} sent a frame that only a parent sends.")
         return None

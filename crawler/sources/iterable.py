@@ -153,7 +153,8 @@ def read_request(item: object) -> tuple[Request, str | None]:
     if not isinstance(item, Request):
         return Request(_shown(item)), f"An entry is a string or a Request, and not {type(item).__name__}."
     try:
-        msgspec.convert(msgspec.structs.asdict(item), Request)
+        # Bytes are bytes: else a text would be taken for base64.
+        item = msgspec.convert(msgspec.structs.asdict(item), Request, builtin_types=(bytes, bytearray, memoryview))
         # As JSON has it: a datetime or NaN would pass the pipe and then find no place in the row.
         item = msgspec.structs.replace(item, extra=msgspec.json.decode(msgspec.json.encode(item.extra)))
         msgspec.msgpack.encode(item)
