@@ -19,10 +19,12 @@ waits unless the path says so.
 | `/slow-head?s=` `/slow-body?s=` | s seconds before the head; between the halves of the body |
 | `/drip?s=` `/drip-header?s=` | a byte of body, of head, every s seconds (1), without end |
 | `/hold/KEY` | nothing until `/release/KEY` is requested |
+| `/unasked/KEY` | a page, and one more when `/release/KEY` is requested |
 | `/close-before` `/reset` | the connection closed, reset, after the request |
 | `/close-in-head` `/close-in-field` | closed after a whole header line, inside one |
 | `/close-in-body` `/wrong-length` | 50 bytes and 10 bytes of 100 announced, then closed |
-| `/close-in-chunk` `/reset-in-body` | closed inside a chunk; reset after a part that only a close may end |
+| `/close-in-chunk` `/close-in-trailer` | closed inside a chunk, inside a trailer |
+| `/reset-in-body` `/abort-in-body` | reset, or closed without TLS's goodbye, after a part that only a close may end |
 | `/no-length` | a body that the close ends |
 | `/huge-headers?n=` `/many-headers?n=` | one field of n bytes (100,000); n fields (150) |
 | `/odd-reason` `/no-reason` | a reason phrase that is not ASCII; none |
@@ -40,6 +42,9 @@ waits unless the path says so.
 | `/two-lengths` `/two-different-lengths` | Content-Length twice: the same, another |
 | `/length-and-chunked` `/negative-length` | two framings at once; one that cannot be |
 | `/nul-header` `/colonless-header` `/spaced-header` `/folded-header` `/latin-header` | odd field lines |
+| `/cr-in-head` `/status-zero` `/two-locations` | a blank line with two CR; status 000; two Location fields |
+| `/odd-coding` `/two-codings` `/spaced-coding` | Transfer-Encoding: more than chunked, twice, with a space behind |
+| `/empty-chunked` | no chunk, but a trailer |
 | `/bad-chunk?s=` | a chunk, s seconds later a chunk size that is none |
 | `/extra-bytes` `/204-with-body` | bytes after the end |
 | `/text?is=&then=` | `is` as plain text, and as many bytes of filling |
@@ -118,6 +123,7 @@ class Site:
     editions: defaultdict[str, int] = dataclasses.field(default_factory=lambda: defaultdict(lambda: 1))
     log: defaultdict[str, list[tuple[float, str]]] = dataclasses.field(default_factory=lambda: defaultdict(list))
     gates: defaultdict[str, asyncio.Event] = dataclasses.field(default_factory=lambda: defaultdict(asyncio.Event))
+    speakers: dict[str, asyncio.StreamWriter] = dataclasses.field(default_factory=dict)
     requests: int = 0
     connections: int = 0
     open: int = 0
@@ -300,8 +306,17 @@ async def _hold(call: Call) -> None:
     await call.send(html(page(2)))
 
 
+async def _unasked(call: Call) -> None:
+    """Answers, and once it is released answers again."""
+    await call.send(html(page(2)))
+    call.site.speakers[call.words[1]] = call.writer
+
+
 async def _release(call: Call) -> None:
     call.site.gates[call.words[1]].set()
+    if (writer := call.site.speakers.get(call.words[1])) is not None:
+        writer.write(html(b"nobody asked for this"))
+        await writer.drain()
     await call.send(message(200))
 
 
@@ -313,6 +328,11 @@ async def _reset_in_body(call: Call) -> None:
     await call.send(b"HTTP/1.1 200 OK\r\n\r\nhalf of it")
     await call.pause()
     call.reset()
+
+
+async def _abort_in_body(call: Call) -> None:
+    await call.send(_OK + b"\r\nhalf of it")
+    call.writer.transport.abort()
 
 
 async def _bad_chunk(call: Call) -> None:
@@ -426,6 +446,7 @@ ROUTES: dict[str, Handler] = {
     "wrong-length": replay(_OK + b"Content-Length: 100\r\n\r\n" + b"b" * 10, close=True),
     "close-in-chunk": replay(_OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nwhole\r\n64\r\npart", close=True),
     "reset-in-body": _reset_in_body,
+    "abort-in-body": _abort_in_body,
     "no-length": replay(_OK + b"Content-Type: text/html\r\n\r\n" + page(4), close=True),
     "huge-headers": _huge_headers,
     "many-headers": _many_headers,
@@ -455,6 +476,15 @@ ROUTES: dict[str, Handler] = {
     "bad-chunk": _bad_chunk,
     "extra-bytes": replay(_OK + b"Content-Length: 2\r\n\r\nok and more than that", close=True),
     "204-with-body": replay(b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok", close=True),
+    "cr-in-head": replay(_OK + b"Content-Length: 2\r\n\r\r\nok", close=True),
+    "odd-coding": replay(_OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
+    "two-codings": replay(_OK + b"Transfer-Encoding: chunked\r\n" * 2 + b"\r\n2\r\nok\r\n0\r\n\r\n"),
+    "two-locations": replay(_OK + b"Location: /a\r\nLocation: /b\r\nContent-Length: 2\r\n\r\nok"),
+    "status-zero": replay(b"HTTP/1.1 000 None\r\nContent-Length: 2\r\n\r\nok"),
+    "spaced-coding": replay(_OK + b"Transfer-Encoding: chunked \r\n\r\n2\r\nok\r\n0\r\n\r\n"),
+    "empty-chunked": replay(_OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 0\r\n\r\n"),
+    "close-in-trailer": replay(_OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nwhole\r\n0\r\nX-Su", close=True),
+    "unasked": _unasked,
     "_robots": _set_robots,
     "_edition": _set_edition,
     "_log": _log,

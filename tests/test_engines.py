@@ -55,6 +55,11 @@ MALFORMED: dict[str, dict[str, int | str]] = {
     "/latin-header": {"": 200},
     "/extra-bytes": {"asyncio": "protocol", "": 200},
     "/204-with-body": {"asyncio": "protocol", "": 204},
+    "/cr-in-head": {"": "protocol"},
+    "/status-zero": {"": "protocol"},
+    "/odd-coding": {"": "protocol"},
+    "/two-codings": {"": "protocol"},
+    "/two-locations": {"curl": "protocol", "": 200},
     "/many-headers?n=150": {"curl": 200, "asyncio": 200, "": "headers_too_large"},
 }
 FAILING = [
@@ -66,6 +71,7 @@ FAILING = [
     ("/close-in-body", "incomplete", b"b" * 50),
     ("/wrong-length", "incomplete", b"b" * 10),
     ("/close-in-chunk", "incomplete", b"wholepart"),
+    ("/close-in-trailer", "incomplete", b"whole"),
     ("/reset-in-body?s=0.05", "incomplete", b"half of it"),
     ("/huge-headers?n=100000", "headers_too_large", None),
     ("/many-headers?n=300", "headers_too_large", None),
@@ -81,6 +87,8 @@ WELL_FORMED = [
     ("/redirect/2", 302, "Found", "1.1", b""),
     ("/redirect-to?url=ftp://x.test/&status=301", 301, "Moved Permanently", "1.1", b"moved"),
     ("/chunked", 200, "OK", "1.1", b"".join(CHUNKS)),
+    ("/empty-chunked", 200, "OK", "1.1", b""),
+    ("/spaced-coding", 200, "OK", "1.1", b"ok"),
     ("/gzip", 200, "OK", "1.1", gzipped(page(1))),
     ("/slow-head?s=0.05", 200, "OK", "1.1", page(1)),
     ("/slow-body?s=0.05", 200, "OK", "1.1", page(1)),
@@ -440,6 +448,16 @@ class TestConnections:
         assert reused.timings.total_ms is not None
         assert 0 < reused.timings.ttfb_ms <= reused.timings.total_ms
 
+    def test_what_nobody_asked_for_is_no_answer(self, bench: Bench, origin: Origin) -> None:
+        """What a server says on a connection that rests is not taken for the answer to the next request."""
+        key, exchange = str(uuid.uuid4()), ask(origin.url("/echo?after"))
+        bench.do(ask(origin.url(f"/unasked/{key}")))
+        origin.release(key)
+        bench.do(ask(origin.url("/page/1", "127.0.0.2")))  # whatever turns the loop
+        bench.do(exchange)
+
+        assert "/echo?after" == seen(exchange)["target"]
+
     def test_stopped_body_drops_the_connection(self, bench: Bench, origin: Origin) -> None:
         """What is left of a body that is not wanted never comes before the next answer."""
         first, cut, second = (
@@ -624,6 +642,13 @@ class TestTls:
             assert isinstance(bench.do(exchange), Reply)
 
         assert seen(first)["connection"] == seen(second)["connection"]
+
+    def test_an_end_without_goodbye(self, open_bench: Open, origin: Origin) -> None:
+        """Only TLS's own goodbye ends a body that a close must end; uvloop and asyncio tell nobody of it."""
+        bench, exchange = open_bench(insecure=True), ask(origin.tls_url("/abort-in-body"))
+
+        assert (200 if bench.name.startswith("asyncio") else "incomplete") == outcome(exchange, bench.do(exchange))
+        assert b"half of it" == exchange.body.payload
 
     @pytest.mark.parametrize(("host", "result"), [("pinned.test", 200), ("other.example", "tls")])
     def test_name(

@@ -31,6 +31,7 @@ from crawler.engines.http1 import (
     brief,
     broken_fault,
     connect_fault,
+    framing_problem,
     is_refusal,
     late_fault,
     proxy_fault,
@@ -122,8 +123,6 @@ class _Run:
                 raise aiohttp.ClientHttpProxyError(response.request_info, (), status=response.status)  # noqa: TRY301
             if response.status == 101:
                 raise HttpProcessingError(message="101 although no other protocol was asked for")  # noqa: TRY301
-            if response.status < 100:
-                raise HttpProcessingError(message="a status that is none")  # noqa: TRY301
             if self._take_head(response) is Verdict.GO and await self._take_body(response):
                 self._body.end()
                 return
@@ -159,12 +158,15 @@ class _Run:
         return cast(_Response, response)
 
     def _take_head(self, response: _Response) -> Verdict:
-        version = response.version
+        version, fields = response.version, tuple((_text(name), _text(value)) for name, value in response.raw_headers)
+        problem = framing_problem(tuple((name.lower(), value) for name, value in fields))
+        if problem is not None or response.status < 100:
+            raise HttpProcessingError(message=problem or "a status that is none")
         verdict = self._body.head(
             response.status,
             (response.reason or "").encode("utf-8", "surrogateescape").decode("latin-1"),
             f"{version.major}.{version.minor}" if version is not None else "1.1",
-            tuple((_text(name), _text(value)) for name, value in response.raw_headers),
+            fields,
         )
         self._heed_speed()
         return verdict

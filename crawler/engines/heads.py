@@ -11,12 +11,18 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from crawler.engines.http1 import LINE_BYTES, MOST_FIELDS, MOST_INTERIM, MOST_TRAILERS, TOO_MANY_INTERIM
+from crawler.engines.http1 import (
+    LINE_BYTES,
+    MOST_FIELDS,
+    MOST_INTERIM,
+    MOST_TRAILERS,
+    TOO_MANY_INTERIM,
+    framing_problem,
+)
 from crawler.records import ErrorClass, Headers
 
 _STATUS_LINE = re.compile(rb"HTTP/(1\.[01]|2) ([1-9][0-9]{2})(?: ([^\0\r\n]*))?\r?\n")
 _FIELD_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\0\r\n]*)\r?\n")
-_LENGTH = re.compile(r"[0-9]{1,18}")
 _ENDS = (b"\r\n", b"\n")
 _REMEMBERED_BYTES = 160  # of a line; longer ones are read anew each time
 _REMEMBERED = 4096  # lines: most pages of a site have most of theirs in common
@@ -114,8 +120,7 @@ def _field(line: bytes) -> tuple[tuple[str, str], bool]:
         raise MalformedError("protocol", "a line that is no header field")
     name, value = match[1].decode("ascii"), match[2].strip(b" \t").decode("latin-1")
     known = name.lower()
-    if known == "content-length" and not _LENGTH.fullmatch(value):
-        raise MalformedError("protocol", "a Content-Length that is no number")
-    if known == "transfer-encoding" and value.lower() != "chunked":
-        raise MalformedError("protocol", "a Transfer-Encoding other than chunked")
+    problem = framing_problem(((known, value),))
+    if problem is not None:
+        raise MalformedError("protocol", problem)
     return (name, value), known in ("content-length", "transfer-encoding")

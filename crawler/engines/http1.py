@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import http
 import os
+import re
 import ssl
 
 import certifi
 
 from crawler.escape import printable
 from crawler.exchange import Exchange
-from crawler.records import ErrorClass
+from crawler.records import ErrorClass, Headers
 from crawler.shortage import shortage
 
 LINE_BYTES = 64 * 1024
@@ -28,6 +29,7 @@ MOST_FIELDS = 256
 MOST_TRAILERS = 100
 """How many fields may follow a chunked body: as many as http.client takes in a head."""
 
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _MESSAGE_CHARACTERS = 200
 
 Fault = tuple[ErrorClass, str]
@@ -55,6 +57,19 @@ def tls_context(*, insecure: bool) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def framing_problem(fields: Headers) -> str | None:
+    """What is wrong with how a head frames its message (RFC 9112 §6.3), in a few words; None where nothing is."""
+    framings = [(name, value) for name, value in fields if name in ("content-length", "transfer-encoding")]
+    if len(framings) > 1:
+        return "more than one framing"
+    for name, value in framings:
+        if name == "content-length" and not _LENGTH.fullmatch(value):
+            return "a Content-Length that is no number"
+        if name == "transfer-encoding" and value.lower() != "chunked":
+            return "a Transfer-Encoding other than chunked"
+    return None
 
 
 def brief(text: str) -> str:

@@ -28,6 +28,7 @@ from crawler.engines.http1 import (
     MOST_TRAILERS,
     TOO_MANY_INTERIM,
     authority_and_target,
+    framing_problem,
     late_fault,
 )
 from crawler.engines.watchdog import Leash, Watchdog
@@ -134,9 +135,9 @@ class _Response(http.client.HTTPResponse):
     def begin(self) -> None:
         """Read the final head, and judge it."""
         self.read_head()
-        self._check_framing()
         # Noted here: urllib3 joins folded lines its own way (RFC 9112 §5.2 leaves it open; this is llhttp's).
         self.fields = tuple((name, value.translate(_LINE_ENDS).strip(" \t")) for name, value in self.headers.items())
+        self._check_framing()
         CURRENT.line.head = self
 
     def read_head(self) -> None:
@@ -154,17 +155,12 @@ class _Response(http.client.HTTPResponse):
 
     def _check_framing(self) -> None:
         """Raise MalformedError where it is not one of RFC 9112 §6.3."""
-        lengths = self.headers.get_all("content-length", [])
-        codings = self.headers.get_all("transfer-encoding", [])
         if self.status == 101:
             raise MalformedError("101 although no other protocol was asked for")
-        if len(lengths) + len(codings) > 1:
-            raise MalformedError("more than one framing")
-        if any(not re.fullmatch(r"[0-9]{1,18}[ \t]*", length) for length in lengths):
-            raise MalformedError("a Content-Length that is no number")
-        if any(coding.strip(" \t\r\n").lower() != "chunked" for coding in codings):
-            raise MalformedError("a Transfer-Encoding other than chunked")
-        if codings and not self.chunked:  # http.client takes white space behind it for a part of it
+        problem = framing_problem(tuple((name.lower(), value) for name, value in self.fields))
+        if problem is not None:
+            raise MalformedError(problem)
+        if "transfer-encoding" in self.headers and not self.chunked:  # http.client minds white space behind it
             self.chunked, self.chunk_left, self.length = True, None, None
 
     def _read_next_chunk_size(self) -> int:
@@ -240,6 +236,7 @@ class _TlsConnection(_Connection, HTTPSConnection):
     def connect(self) -> None:
         started = time.monotonic()
         super().connect()
+        cast(Any, self.sock).suppress_ragged_eofs = False  # else what cuts the connection ends a body (RFC 9112 §9.8)
         line = CURRENT.line
         line.tls_ms = (time.monotonic() - started) * 1000 - (line.connect_ms or 0.0)
 
