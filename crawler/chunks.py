@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from crawler.burden import bare, weight
 from crawler.config import CrawlConfig
 from crawler.records import Chunk, FlowState, Headers
 from crawler.urls import domain
@@ -57,6 +58,8 @@ class Router:
     def add(self, state: FlowState, *, first: bool = False) -> None:
         """Take in an entry; `first` for one that is already under way (a redirect from another worker)."""
         queue = self._queues[home_of(state.host, self._workers) if self._homes else 0]
+        if state.hops and self._bytes >= self._most_bytes:
+            state = msgspec.structs.replace(state, hops=tuple(map(bare, state.hops)))
         if first:
             queue.appendleft(state)
         else:
@@ -99,7 +102,7 @@ def _weight(state: FlowState) -> int:
     size = 400 + len(state.url) + len(state.target) + len(state.body) + _fields(state.headers)
     if state.extra is not None:
         size += len(msgspec.msgpack.encode(state.extra))
-    return size + sum(len(hop.payload) + len(hop.request_body) + _fields(hop.headers) for hop in state.hops)
+    return size + sum(map(weight, state.hops))
 
 
 def _fields(headers: Headers) -> int:

@@ -10,6 +10,7 @@ import msgspec
 from crawler.addresses import AddressRule
 from crawler.body import Body
 from crawler.budget import Budget
+from crawler.burden import Burden
 from crawler.config import CrawlConfig
 from crawler.exchange import NO_TIMINGS, Failure, Reply, Timings
 from crawler.records import ErrorClass, FlowState, Headers, Outcome
@@ -34,6 +35,7 @@ class FlowRules:
     together: Callable[[str, str], bool] = lambda one, other: True  # noqa: ARG005 - on one machine all hosts are
     keep_decoded: bool = False
     budget: Budget = dataclasses.field(default_factory=Budget)
+    burden: Burden = dataclasses.field(default_factory=Burden)
     passing: frozenset[int] = PASSING_STATUSES
 
 

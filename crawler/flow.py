@@ -67,7 +67,7 @@ def fetch(state: FlowState, rules: FlowRules, allowed: str | None = None) -> Gen
             del outcome  # what came of its body would take up memory while we wait
             yield Wait(pause)
             continue
-        onward = follow(state, outcome, rules.config.max_redirects)
+        onward = follow(state, outcome, rules.config.max_redirects, rules.burden)
         if not isinstance(onward, FlowState):
             return _fate(state, outcome, onward)
         state = onward

@@ -103,6 +103,8 @@ class Frontier:
         """Take in entries; states that come from another worker's redirect go ahead of fresh ones of their host."""
         for state in states:
             self.held += 1
+            if state.hops:
+                self._rules.burden.add(state.hops)
             if self._rules.config.robots:
                 self._admission.add(state)
             else:
@@ -258,6 +260,9 @@ class Frontier:
     def _leaves(self, ending: Fate | FlowState) -> None:
         """An entry leaves this worker."""
         self.held -= 1
+        hops = ending.state.hops if isinstance(ending, Fate) else ending.hops
+        if hops:
+            self._rules.burden.drop(hops)
         self.finished.append(ending)
 
     def _take(self, item: Item, now: float) -> None:

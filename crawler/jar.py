@@ -11,6 +11,7 @@ from urllib.request import Request as UrllibRequest
 from crawler.records import Cookie, Headers
 
 _LIMIT = 50  # cookies a chain (RFC 6265 §6.1 asks for 50 a domain)
+_LIMIT_BYTES = 4096  # a cookie (the same)
 _POLICY = DefaultCookiePolicy(rfc2965=False, strict_ns_domain=DefaultCookiePolicy.DomainLiberal)
 
 
@@ -47,7 +48,7 @@ def collect(cookies: tuple[Cookie, ...], url: str, headers: Headers) -> tuple[Co
     """See `crawler.cookies.collect`."""
     jar = _jar(cookies)
     jar.extract_cookies(_Response(headers), UrllibRequest(url))  # type: ignore[arg-type]  # noqa: S310 - not opened
-    return tuple(_record(cookie) for cookie in jar)[:_LIMIT]
+    return tuple(_record(cookie) for cookie in jar if _size(cookie) <= _LIMIT_BYTES)[:_LIMIT]
 
 
 def cookie_header(cookies: tuple[Cookie, ...], url: str) -> str | None:
@@ -63,6 +64,10 @@ def _jar(cookies: tuple[Cookie, ...]) -> CookieJar:
     for cookie in cookies:
         jar.set_cookie(_jar_cookie(cookie))
     return jar
+
+
+def _size(cookie: JarCookie) -> int:
+    return len(cookie.name) + len(cookie.value or "") + len(cookie.domain) + len(cookie.path)
 
 
 def _record(cookie: JarCookie) -> Cookie:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from crawler import robots
+from crawler.burden import Burden
 from crawler.exchange import Action, Event, Failure
 from crawler.fates import PASSING_STATUSES, FlowRules
 from crawler.flow import fetch
@@ -49,6 +50,7 @@ def rules_for_robots(rules: FlowRules, *, trusted: bool = True) -> FlowRules:
         rules,
         config=config,
         keep_decoded=True,
+        burden=Burden(),  # of its own: nobody counts when its trail ends
         passing=PASSING_STATUSES | _SERVER_ERRORS,
     )
 

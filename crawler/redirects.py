@@ -6,6 +6,7 @@ import msgspec
 
 from crawler import urls
 from crawler.body import Body
+from crawler.burden import Burden
 from crawler.cookies import collect
 from crawler.exchange import Failure, Reply
 from crawler.fates import Attempt
@@ -21,10 +22,10 @@ def on_first_origin(state: FlowState) -> bool:
     return not state.hops or all(urls.origin(hop.url) == urls.origin(state.target) for hop in state.hops)
 
 
-def follow(state: FlowState, attempt: Attempt, most: int) -> FlowState | Failure | None:
+def follow(state: FlowState, attempt: Attempt, most: int, burden: Burden) -> FlowState | Failure | None:
     """Where a redirect leads, of which `most` are followed: the state to go on from, or why it cannot be followed.
 
-    None where the answer is none.
+    None where the answer is none. Its hop is a part of the `burden`.
     """
     body = attempt.body
     if body is None or body.status not in REDIRECTS or not isinstance(attempt.event, Reply):
@@ -39,6 +40,9 @@ def follow(state: FlowState, attempt: Attempt, most: int) -> FlowState | Failure
     except urls.UrlError as error:
         error_class: ErrorClass = "scheme" if error.error_class == "scheme" else "redirect"
         return Failure(error_class, f"redirect to what cannot be fetched: {error}")
+    hop = burden.take(_hop(state, attempt, body, location))
+    if hop is None:
+        return Failure("local", "redirects that wait for other hosts take too much memory")
     method = _method_after(state.method, body.status)
     return msgspec.structs.replace(
         state,
@@ -46,7 +50,7 @@ def follow(state: FlowState, attempt: Attempt, most: int) -> FlowState | Failure
         host=target.host,
         method=method,
         body=state.body if method == state.method else b"",
-        hops=(*state.hops, _hop(state, attempt, body, location)),
+        hops=(*state.hops, hop),
         cookies=collect(state.cookies, state.target, body.headers),
     )
 
