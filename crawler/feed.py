@@ -10,6 +10,7 @@ import msgspec
 
 from crawler.records import Entry, Request
 from crawler.sources.base import Mark, Source
+from crawler.sources.iterable import AsyncSource
 
 _AHEAD = 4_000  # entries between the reader and the crawl; the router's window is the one that matters
 _AHEAD_BYTES = 8 * 1024**2  # the same for entries that have much to say
@@ -65,10 +66,12 @@ class Feed:
         return taken
 
     def close(self) -> None:
-        """Read no further. A source that is waiting for its next entry ends with the process."""
+        """Read no further. A source that is waiting for its next entry, and cannot be told, ends with the process."""
         with self._lock:
             self._closed = True
             self._lock.notify_all()
+        if isinstance(self._source, AsyncSource):
+            self._source.close()
 
     @property
     def _has_room(self) -> bool:

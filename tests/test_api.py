@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib.resources
+import json
 import os
 import queue
 import subprocess
@@ -306,6 +308,95 @@ def test_a_pool_that_nobody_closed_ends_with_the_interpreter(origin: Origin, tmp
     worker = int(run_python(["-c", script], tmp_path))
     while Path(f"/proc/{worker}/stat").exists() and ") Z " not in Path(f"/proc/{worker}/stat").read_text():
         pass
+
+
+def test_a_pool_that_is_dropped_ends_its_workers(origin: Origin) -> None:
+    """With the last reference, as what was never closed."""
+    before = children()
+    pool = crawler.Pool(**SETTINGS)
+    assert [200] == [page.status for page in pool.fetch([origin.url("/bytes/1")])]
+    assert before < children()
+    del pool
+    gc.collect()
+
+    assert before == children()
+
+
+def test_a_pool_heeds_a_fork(origin: Origin, tmp_path: Path) -> None:
+    """Either side of it has workers of its own, and ends none of the other's; what was begun before goes on in one."""
+    script = (
+        "import crawler, os\n"
+        "pool = crawler.Pool(procs=1, allow_private=True, robots=False)\n"
+        f"base = {origin.url('/bytes/')!r}\n"
+        "def pages(sign):\n"
+        "    return {page.url == f'{base}{n}?{sign}' for n, page in enumerate(\n"
+        "        pool.fetch([f'{base}{n}?{sign}' for n in range(40)], ordered=True))}\n"
+        "assert pages('before') == {True}\n"
+        "begun = crawler.fetch([f'{base}{n}?begun' for n in range(300)], procs=1, allow_private=True, robots=False)\n"
+        "next(begun)\n"
+        "if not (child := os.fork()):\n"
+        "    try:\n"
+        "        list(begun)\n"
+        "    except crawler.WorkerError as error:\n"
+        "        assert 'fork' in str(error)\n"
+        "        assert pages('child') == {True}\n"
+        "        pool.close()\n"
+        "        os._exit(0)\n"
+        "    os._exit(1)\n"
+        "assert pages('parent') == {True}\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), len(list(begun)))"
+    )
+
+    assert "0 299\n" == run_python(["-c", script], tmp_path)
+
+
+async def test_an_async_list_that_waits_is_closed(origin: Origin) -> None:
+    """Who leaves the loop ends it, and no thread and no task is left."""
+    ended = asyncio.Event()
+
+    async def urls() -> AsyncIterator[str]:
+        try:
+            yield origin.url("/bytes/1")
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    tasks = len(asyncio.all_tasks())
+    async with contextlib.aclosing(crawler.afetch(urls(), **SETTINGS)) as pages:
+        async for page in pages:
+            assert page.ok
+            break
+    await ended.wait()
+    await asyncio.to_thread(until_no_list_is_read)
+
+    assert tasks == len(asyncio.all_tasks())
+
+
+def until_no_list_is_read() -> None:
+    while any(thread.name == "list" for thread in threading.enumerate()):
+        pass
+
+
+def test_a_request_of_the_wrong_types_is_one_bad_entry(origin: Origin) -> None:
+    """It costs nobody else's page; bytes are bytes, and no text is taken for them."""
+    good, body = origin.url("/bytes/1"), bytearray(b"a=1")
+    odd: list[Any] = [
+        crawler.Request(origin.url("/echo"), "POST", body="test"),  # type: ignore[arg-type]
+        crawler.Request(5),  # type: ignore[arg-type]
+        crawler.Request(good, headers={"A": 1}),  # type: ignore[dict-item]
+        crawler.Request(origin.url("/echo"), "POST", body=body),  # type: ignore[arg-type]
+        good,
+    ]
+    pages = list(crawler.fetch(odd, ordered=True, **SETTINGS))
+
+    assert ["invalid", "invalid", "invalid", "fetched", "fetched"] == [page.outcome for page in pages]
+    assert "The Request cannot be sent: Expected `bytes`, got `str` - at `$.body`." == pages[0].error
+    assert "a=1" == json.loads(pages[3].body)["body"]
+
+
+def test_types_are_published() -> None:
+    """Whoever checks types sees ours (PEP 561)."""
+    assert importlib.resources.files("crawler").joinpath("py.typed").is_file()
 
 
 def test_fetch_works_where_a_loop_is_running(origin: Origin) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import hashlib
 import itertools
 import reprlib
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Collection, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -119,30 +119,56 @@ class AsyncSource(_ItemSource):
         super().__init__(name, first_seq)
         self._items = aiter(items)
         self._loop = loop
+        self._pending: asyncio.Task[object] | None = None
+        self._closed = False
 
     def __iter__(self) -> Iterator[list[Entry]]:
-        if self._loop is not None:
-            yield from self._pulled(functools.partial(_run_on, self._loop))
-            return
         import asyncio  # a list in a file does not pay for it
 
+        if (loop := self._loop) is not None:
+            yield from self._pulled(lambda step: asyncio.run_coroutine_threadsafe(step, loop).result())
+            return
         with asyncio.Runner() as runner:
+            self._loop = runner.get_loop()
             yield from self._pulled(runner.run)
 
+    def close(self) -> None:
+        """Pull no more, from any thread: what waits for its next item is cancelled, and the iterable is closed.
+
+        That is done in its loop, and not waited for.
+        """
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and the iterable with it
+                self._loop.call_soon_threadsafe(self._give_up)
+
+    def _give_up(self) -> None:
+        self._closed = True
+        if self._pending is not None:
+            self._pending.cancel()
+        elif self._loop is not None:
+            self._ending = self._loop.create_task(self._close_items())
+
+    async def _close_items(self) -> None:
+        close = getattr(self._items, "aclose", None)  # generators have it, other iterators need not
+        if close is not None:
+            with contextlib.suppress(Exception):  # nobody is there to hear of it
+                await close()
+
+    async def _next(self) -> object:
+        import asyncio
+
+        if self._closed:
+            return _END
+        self._pending = asyncio.current_task()
+        try:
+            return await anext(self._items, _END)
+        finally:
+            self._pending = None
+
     def _pulled(self, run: Callable[[_Step], object]) -> Iterator[list[Entry]]:
-        while (item := run(_next(self._items))) is not _END:
+        while (item := run(self._next())) is not _END:
             yield self._entries([item])
         self._compare(ended=True)
-
-
-async def _next(items: AsyncIterator[object]) -> object:
-    return await anext(items, _END)
-
-
-def _run_on(loop: asyncio.AbstractEventLoop, step: _Step) -> object:
-    import asyncio
-
-    return asyncio.run_coroutine_threadsafe(step, loop).result()
 
 
 def read_request(item: object) -> tuple[Request, str | None]:
