@@ -28,6 +28,7 @@ from crawler.errors import WorkerError
 from crawler.executors import pipes
 from crawler.executors.base import Died, Executor, ExecutorEvent, Moved, Refused, Replaced, Settled
 from crawler.executors.celery import CeleryExecutor
+from crawler.executors.child import two_pipes
 from crawler.executors.inline import InlineExecutor
 from crawler.executors.pipes import SILENCE_S, Child, PipeExecutor
 from crawler.executors.processes import ProcessExecutor, make_executor
@@ -288,6 +289,45 @@ def test_a_worker_that_dies_while_it_is_written_to() -> None:
 
     assert isinstance(died, Died)
     assert 300 == len(died.others)
+
+
+def test_a_worker_that_leaves_unasked_is_lost() -> None:
+    """It may say goodbye: nobody had told it to go, and somebody else must do what it has."""
+
+    def leave(read_fd: int, write_fd: int) -> None:
+        read_first(read_fd)
+        os.write(write_fd, b"".join(frame(Kind.BYE)))
+        os.close(read_fd)
+        os.close(write_fd)
+
+    executor = InlineExecutor(1, Settings(CONFIG, 0, 0, "row"), leave)
+    entry = state("http://a/")
+    executor.send(0, Chunk(1, (entry,)))
+    while not (events := executor.events(30)):
+        pass
+    executor.close()
+    (died,) = events
+
+    assert isinstance(died, Died)
+    assert (entry,) == died.others
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_our_descriptors_are_no_standard_streams(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a program was started without them, their numbers are the next to be given; a child has its own there."""
+    low = [os.open(os.devnull, os.O_RDONLY) for _ in range(count)]
+    monkeypatch.setattr("crawler.descriptors._STANDARD", max(low))
+    for descriptor in low:
+        os.close(descriptor)
+    ends = two_pipes()
+    try:
+        assert min(ends) > max(low)
+        os.write(ends[1], b"a")
+        os.write(ends[3], b"b")
+        assert b"ab" == os.read(ends[0], 2) + os.read(ends[2], 2)
+    finally:
+        for end in ends:
+            os.close(end)
 
 
 def test_a_worker_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +32,27 @@ def test_what_cannot_be_imported_travels_by_value(function: Callable[[int], int]
     assert isinstance(sent, ByValue)
     assert 42 == load(sent)(41)
     assert is_by_value(label(sent))
+
+
+def test_what_only_this_process_has_travels_by_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module that was loaded from a path is in `sys.modules`, and no worker would find it there."""
+    (tmp_path / "plugin.py").write_text(
+        "def twice(page):\n    return helped(page)\n\ndef helped(page):\n    return 2 * page\n"
+    )
+    spec = importlib.util.spec_from_file_location("plugin", tmp_path / "plugin.py")
+    assert spec is not None
+    assert spec.loader is not None
+    plugin = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "plugin", plugin)
+    spec.loader.exec_module(plugin)
+    sent = named(plugin.twice)
+    monkeypatch.delitem(sys.modules, "plugin")
+
+    assert isinstance(sent, ByValue)
+    assert 42 == load(sent)(21)
+    monkeypatch.setitem(sys.modules, "plugin", plugin)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "plugin:twice" == named(plugin.twice)
 
 
 def fingerprint(source: str) -> str | None:

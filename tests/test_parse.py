@@ -201,10 +201,18 @@ def test_an_exception_that_cannot_speak_is_an_error_too() -> None:
     def mute(page: Page) -> None:
         raise MuteError
 
+    class FatalError(Exception):
+        def __str__(self) -> str:
+            raise SystemExit
+
+    def fatal(page: Page) -> None:
+        raise FatalError
+
     def loud(page: Page) -> None:
         raise ValueError("x" * 10_000_000)
 
     assert "MuteError" == parse(mute, html("")).error
+    assert "FatalError" == parse(fatal, html("")).error
     assert 300 == len(parse(loud, html("")).error or "")
 
 
