@@ -122,6 +122,8 @@ class CrawlConfig:
             raise ConfigError(f"{self.method!r} is no request method; write one such as GET or HEAD.")
         for name, value in (*self.header, ("User-Agent", self.user_agent)):
             check_header(name, value)
+        for pattern in self.accept_type:
+            _check_media_type(pattern)
         for net in self.allow_net:
             _check_network(net)
         if self.resolver is not None:
@@ -211,6 +213,12 @@ def check_header(name: str, value: str) -> None:
         raise ConfigError(
             f"The value of the header field {name!r} holds a character that cannot be sent; use ASCII only."
         )
+
+
+def _check_media_type(pattern: str) -> None:
+    """Raise ConfigError for a pattern that no media type fits, which have no parameters here (RFC 9110 §8.3.1)."""
+    if not re.fullmatch(r"[^\s;,]*[/*][^\s;,]*", pattern):
+        raise ConfigError(f"{pattern!r} is no media type; write one such as text/html or text/*, without parameters.")
 
 
 def _check_text(name: str, value: str | None) -> None:

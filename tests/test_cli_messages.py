@@ -101,6 +101,15 @@ MISTAKES = {
     "demo --out .": ". is no name for a new folder; name one with --out.",
     "demo --out /": "/ is no name for a new folder; name one with --out.",
     "demo --out /proc/a.crawl": "/proc/a.txt cannot be written: No such file or directory; name another folder",
+    "urls.txt --accept-type html": "'html' is no media type; write one such as text/html or text/*, without parameters",
+    "urls.txt --accept-type text/html;q=1": "'text/html;q=1' is no media type; write one such as text/html or text/*",
+    "query good.crawl ": "That asks for nothing; write a SELECT statement.",
+    "query good.crawl --json SELECT(1)a,(2)a": "Two columns are called 'a', and an object has room for one; name them",
+    "report good.crawl --html good.crawl/crawl.db": "good.crawl/crawl.db is a part of the crawl itself; name another",
+    "report good.crawl --html folder/../good.crawl/warc/x": "folder/../good.crawl/warc/x is a part of the crawl",
+    "get good.crawl http://site.test/a --output good.crawl/crawl.lock": "good.crawl/crawl.lock is a part of the crawl",
+    "export good.crawl --to csv good.crawl/crawl.db --overwrite": "good.crawl/crawl.db is a part of the crawl itself;",
+    "export good.crawl --to wacz pipe": "wacz cannot go to pipe; name a file.",
     "urls.txt --delay -1": "delay is -1.0, but must be at least 0 and finite.",
     "urls.txt --delay nan": f"--delay: 'nan' is no number{RUN}",
     "urls.txt --max-time inf": f"--max-time: 'inf' is no number{RUN}",
@@ -287,3 +296,15 @@ def test_a_name_that_is_not_utf8(folder: Path, capsys: pytest.CaptureFixture[str
     out, err = capsys.readouterr()
     assert '"source": "caf\\\\udce9.txt"' in out
     assert "crawl: caf\\udce9.crawl holds no page of 'http://caf\\udce9/'.\n" == err.splitlines(keepends=True)[-1]
+
+
+def test_a_page_whose_type_was_not_wanted_has_no_body(origin: Origin, tmp_path: Path) -> None:
+    """Its head is in the archive; nobody gets an empty file for what was never fetched."""
+    write_list(tmp_path, origin.url("/bytes/9"), origin.url("/page/1"))
+    assert 0 == crawl("urls.txt", "--allow-private", "--accept-type", "text/html", cwd=tmp_path).returncode
+    ran = crawl("get", "urls.crawl", origin.url("/bytes/9"), "--output", "body", cwd=tmp_path)
+    exported = crawl("export", "urls.crawl", "--to", "files", "bodies", cwd=tmp_path)
+
+    assert (1, False) == (ran.returncode, (tmp_path / "body").exists())
+    assert f"crawl: There is no body of {origin.url('/bytes/9')}: denied, The media type 'image/png' is" in ran.stderr
+    assert "2 rows, 1 of them with a body" in exported.stdout

@@ -8,12 +8,14 @@ import csv
 import hashlib
 import io
 import json
+import os
 import sqlite3
 import subprocess
 import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -534,6 +536,18 @@ class TestDamage:
 
         assert ["damaged.crawl"] == [path.name for path in tmp_path.iterdir()]
 
+    @pytest.mark.parametrize("form", ["cdxj", "wacz"])
+    def test_of_a_file_that_is_gone(self, tmp_path: Path, form: str) -> None:
+        """What is left goes along, and the records of the file that is gone are counted."""
+        with contextlib.closing(open_store(tmp_path / "two.crawl", file_bytes=1)) as store:
+            for seq in (1, 2, 3):
+                store.add(result(seq, f"http://site.test/{seq}", member(b"page", TEXT_HEADERS)))
+                store.commit({"offset": seq}, finished=True)
+        (tmp_path / "two.crawl" / "warc" / "00002.warc.gz").unlink()
+        written, unreadable = export(tmp_path / "two.crawl", form, tmp_path / "x")
+
+        assert (1, True) == (unreadable, written.startswith("2 captures"))
+
     def test_of_a_file_that_is_cut(self, out: Path) -> None:
         """A file that is shorter than it should be is one that ends within a record."""
         path = out / "warc" / "00001.warc.gz"
@@ -558,6 +572,24 @@ class TestTarget:
         assert "mine" == (tmp_path / "x.csv").read_text()
         export(out, "csv", tmp_path / "x.csv", overwrite=True)
         assert (tmp_path / "x.csv").read_text().startswith("url_surtkey,")
+
+    def test_of_a_link_is_what_it_leads_to(self, out: Path, tmp_path: Path) -> None:
+        """A link stays one."""
+        (tmp_path / "real.csv").write_text("old")
+        (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
+        export(out, "csv", tmp_path / "link.csv", overwrite=True)
+
+        assert (tmp_path / "link.csv").is_symlink()
+        assert (tmp_path / "real.csv").read_text().startswith("url_surtkey,")
+
+    def test_that_is_no_file_is_written_to(self, out: Path, tmp_path: Path) -> None:
+        """A pipe or a device takes what comes, and stays what it is."""
+        os.mkfifo(tmp_path / "pipe")
+        with ThreadPoolExecutor(1) as reader:
+            read = reader.submit((tmp_path / "pipe").read_text)
+            export(out, "csv", tmp_path / "pipe", overwrite=True)
+            assert read.result().startswith("url_surtkey,")
+        assert (tmp_path / "pipe").is_fifo()
 
     @pytest.mark.parametrize(
         ("name", "why"), [("", "is a folder"), ("missing/x.csv", "is no folder"), ("file/x.csv", "is no folder")]

@@ -10,6 +10,7 @@ from crawler.errors import NotRecordedError, UsageError
 from crawler.escape import printable, printable_lines
 from crawler.page import Page
 from crawler.results import open_crawl
+from crawler.store.folder import CrawlFolder
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], about: str) -> None:
@@ -30,8 +31,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], ab
 def main(args: argparse.Namespace) -> int:
     """Write the body; raises FolderError, NotRecordedError, UsageError (FILE cannot be written)."""
     with open_crawl(args.folder) as results:
+        if args.output is not None:
+            CrawlFolder(args.folder).refuse(args.output)
         page = results.get(args.url)
-    if not page.row.warc_length:
+    if not page.row.warc_length or page.row.error_class == "type":  # of one whose type is not wanted, there is the head
         raise NotRecordedError(_why_empty(page))
     if args.headers:
         print(_head(page), end="\n\n", flush=True)

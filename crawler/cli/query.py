@@ -7,11 +7,13 @@ import csv
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from crawler.errors import ConfigError
 from crawler.escape import formula_safe, printable
 from crawler.results import open_crawl
 from crawler.store.query import Answer
@@ -39,7 +41,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], ab
 def main(args: argparse.Namespace) -> int:
     """Print the answer; raises FolderError, and ConfigError for what is no reading SQL."""
     with open_crawl(args.folder) as results:
-        args.write(results.query(args.sql), sys.stdout)
+        answer = results.query(args.sql)
+        if not answer.columns:
+            raise ConfigError("That asks for nothing; write a SELECT statement.")
+        args.write(answer, sys.stdout)
     return 0
 
 
@@ -53,7 +58,10 @@ def _write_table(answer: Answer, out: TextIO) -> None:
 
 
 def _write_json(answer: Answer, out: TextIO) -> None:
-    """One array, an object a row, written as the rows come."""
+    """One array, an object a row, written as the rows come. Raises ConfigError where two columns have one name."""
+    double = [name for name, count in Counter(answer.columns).items() if count > 1]
+    if double:
+        raise ConfigError(f"Two columns are called {double[0]!r}, and an object has room for one; name them with AS.")
     objects = (json.dumps(dict(zip(answer.columns, map(_jsonable, row), strict=True))) for row in answer)
     first = next(objects, None)
     # ASCII alone, but for DEL, which JSON does not escape.

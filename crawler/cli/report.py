@@ -15,6 +15,7 @@ from crawler.escape import printable
 from crawler.report.text import summary
 from crawler.results import open_crawl
 from crawler.stats import Stats
+from crawler.store.folder import CrawlFolder
 
 _ABOUT = """\
 Example: crawl report urls.crawl
@@ -57,6 +58,7 @@ def main(args: argparse.Namespace) -> int:
 def _write_page(folder: Path, stats: Stats, file: Path) -> None:
     from crawler.report.page import report_page  # lines do not pay for it
 
+    CrawlFolder(folder).refuse(file)
     page = report_page(folder.resolve().name, stats, datetime.datetime.now(datetime.UTC))
     if str(file) == "-":
         sys.stdout.write(page)

@@ -31,7 +31,10 @@ def export(
     NotRecordedError where an archive that goes into the target as a whole is damaged.
     """
     module = importlib.import_module(f"{__name__}.{form}")
-    if str(target) == "-" and not module.STREAMS:
-        raise UsageError(f"{form} cannot go to standard output; name a file.")
+    out = Target(target, overwrite)
+    if out.is_stream and not module.STREAMS:
+        where = "standard output" if str(target) == "-" else str(target)
+        raise UsageError(f"{form} cannot go to {where}; name a file.")
     with Snapshot(folder, name) as crawl:
-        return module.write(crawl, Target(target, overwrite)), crawl.unreadable
+        crawl.folder.refuse(target)
+        return module.write(crawl, out), crawl.unreadable

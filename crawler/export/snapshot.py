@@ -23,6 +23,9 @@ from crawler.store.folder import CrawlFolder
 _ROWS = f"SELECT {', '.join(COLUMNS)} FROM pages ORDER BY seq"  # noqa: S608 - the names of a struct's fields
 
 
+_RECORDS = "SELECT warc_file, count(*) FROM pages WHERE warc_file IS NOT NULL GROUP BY warc_file"
+
+
 class WarcFile(NamedTuple):
     """An archive file, and how many of its bytes are committed; without a `depot` it is a file of this machine."""
 
@@ -79,11 +82,20 @@ class Snapshot:
         self._left_out = row.seq
 
     def archive(self) -> list[WarcFile]:
-        """The archive's files in their order; what was not committed is no part of them."""
+        """The archive's files in their order; what was not committed is no part of them.
+
+        The records of files that are gone count as `unreadable`.
+        """
         last, length = self.meta["warc_file"], int(self.meta["warc_length"])
         files = [path for path in archive_files(self.folder.warc) if _order(path.name) <= _order(last)]
         own = [WarcFile(path, length if path.name == last else path.stat().st_size) for path in files]
-        return own + self._elsewhere()
+        elsewhere = self._elsewhere()
+        self._count_missing({warc.path.name for warc in own} | {warc.path.as_posix() for warc in elsewhere})
+        return own + elsewhere
+
+    def _count_missing(self, found: set[str]) -> None:
+        """Count the records of files that are gone."""
+        self.unreadable += sum(count for name, count in self._connection.execute(_RECORDS) if name not in found)
 
     def _elsewhere(self) -> list[WarcFile]:
         """The files that other machines wrote, as far as a row points into them, or did before a retry."""

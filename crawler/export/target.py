@@ -18,16 +18,24 @@ from crawler.store.limits import advice
 
 
 class Target:
-    """A file (or `-`) that `opened` writes, or the folder of the form `files`."""
+    """A file (or `-`) that `opened` writes, or the folder of the form `files`.
+
+    A link is followed. What is there and no file (a pipe, a device) is written to as it is, as a shell would.
+    """
 
     def __init__(self, path: Path, overwrite: bool = False) -> None:
         self.path = path
         self.overwrite = overwrite
 
     @property
+    def is_stream(self) -> bool:
+        """Whether it cannot be replaced, nor be written but from front to back."""
+        return str(self.path) == "-" or (self.path.exists() and not self.path.is_file() and not self.path.is_dir())
+
+    @property
     def folder(self) -> Path:
         """Where there is room for what is needed on the way."""
-        return Path(tempfile.gettempdir()) if str(self.path) == "-" else self.path.parent
+        return Path(tempfile.gettempdir()) if self.is_stream else self.path.parent
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[BinaryIO]:
@@ -39,16 +47,21 @@ class Target:
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
             return
+        if self.is_stream:
+            with writing(self.path), self.path.open("wb") as stream:
+                yield stream
+            return
         self._refuse()
-        part = self.path.with_name(f".{self.path.name[:200]}.{secrets.token_hex(4)}.part")
+        real = self.path.resolve()
+        part = real.with_name(f".{real.name[:200]}.{secrets.token_hex(4)}.part")
         with writing(self.path):
             try:
                 with part.open("xb") as file:
                     yield file
                     file.flush()
                     os.fsync(file.fileno())
-                part.replace(self.path)
-                sync_folder(self.path.parent)
+                part.replace(real)
+                sync_folder(real.parent)
             except BaseException:
                 part.unlink(missing_ok=True)
                 raise

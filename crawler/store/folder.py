@@ -10,10 +10,12 @@ import sqlite3
 from pathlib import Path
 
 from crawler.durable import make_folder
-from crawler.errors import FolderError
+from crawler.errors import FolderError, UsageError
 from crawler.store.archive import archive_files
 from crawler.store.database import kind_of
 from crawler.store.limits import is_limit
+
+_OWN = frozenset({"crawl.db", "crawl.db-wal", "crawl.db-shm", "crawl.lock", "spool", "warc"})
 
 
 class CrawlFolder:
@@ -50,6 +52,12 @@ class CrawlFolder:
             raise FolderError(
                 f"{self.path} cannot hold a crawl: {error.strerror}{where}; choose another --out."
             ) from error
+
+    def refuse(self, target: Path) -> None:
+        """Raise UsageError where what somebody wants to write would replace a file of the crawl's own."""
+        real, folder = target.resolve(), self.path.resolve()
+        if real.is_relative_to(folder) and real.relative_to(folder).parts[:1] in {(name,) for name in _OWN}:
+            raise UsageError(f"{target} is a part of the crawl itself; name another file.")
 
     def lock(self) -> bool:
         """Take the lock of DIR unless another process has it; it ends with this process at the latest."""
@@ -91,6 +99,6 @@ class CrawlFolder:
             if though_damaged and self._lock_file.exists():
                 return  # by its name and by the lock beside it, it is ours
             raise
-        known = {"crawl.db", "crawl.db-wal", "crawl.db-shm", "crawl.lock", "spool"}
+        known = _OWN - {"warc"}
         if kind == "other" or (kind == "none" and not {path.name for path in self.path.iterdir()} <= known):
             raise FolderError(f"{self.path} is not empty and holds no crawl; choose an empty or a new folder.")
