@@ -27,6 +27,7 @@ waits unless the path says so.
 | `/reset-in-body` `/abort-in-body` | reset, or closed without TLS's goodbye, after a part that only a close may end |
 | `/no-length` | a body that the close ends |
 | `/huge-headers?n=` `/many-headers?n=` | one field of n bytes (100,000); n fields (150) |
+| `/heavy-head` | 8 fields of 60,000 bytes each |
 | `/odd-reason` `/no-reason` | a reason phrase that is not ASCII; none |
 | `/flaky/KEY/N` `/flaky-reset/KEY/N` | N times 503, reset; then 200 |
 | `/retry-after/KEY` `/retry-after-date/KEY?s=` | 429 with `Retry-After: 0`, the date in s seconds, once; then 200 |
@@ -450,6 +451,7 @@ ROUTES: dict[str, Handler] = {
     "no-length": replay(_OK + b"Content-Type: text/html\r\n\r\n" + page(4), close=True),
     "huge-headers": _huge_headers,
     "many-headers": _many_headers,
+    "heavy-head": replay(message(200, b"ok", *((f"X-{n}", "h" * 60_000) for n in range(8)))),
     "odd-reason": replay(message(200, b"ok", reason="Très bien")),
     "no-reason": replay(b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok"),
     "flaky": _flaky,

@@ -75,6 +75,7 @@ FAILING = [
     ("/reset-in-body?s=0.05", "incomplete", b"half of it"),
     ("/huge-headers?n=100000", "headers_too_large", None),
     ("/many-headers?n=300", "headers_too_large", None),
+    ("/heavy-head", "headers_too_large", None),
 ]
 WELL_FORMED = [
     # path, status, reason, version, payload

@@ -18,11 +18,11 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import AddrInfoType
 from aiohttp.helpers import _EXC_SENTINEL
 from aiohttp.http import RawResponseMessage
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.streams import StreamReader
 
 from crawler import descriptors
-from crawler.engines.http1 import MOST_INTERIM, TOO_MANY_INTERIM, tls_context
+from crawler.engines.http1 import HEAD_BYTES, MOST_INTERIM, TOO_MANY_INTERIM, tls_context
 from crawler.shortage import plain, shortage
 
 _ROOM_BYTES = 32 * 1024  # what is read from a connection at a time
@@ -61,12 +61,22 @@ class _Line(ResponseHandler):
     resting = False
     """Between two exchanges: whatever comes now is no answer."""
     _interim = 0
+    _head_bytes = 0
 
     def data_received(self, data: bytes) -> None:
         if data and self.resting:  # without data, aiohttp only takes up what it has
             self.abort()
-        else:
-            super().data_received(data)
+            return
+        in_head = self._payload is None or self._payload.is_eof()
+        self._head_bytes = self._head_bytes + len(data) if in_head else 0
+        super().data_received(data)
+        if self._head_bytes > HEAD_BYTES and not self._buffer:
+            self.abort()
+            self.set_exception(LineTooLong(b"", HEAD_BYTES))
+
+    def begin(self) -> None:
+        """It is taken for another exchange."""
+        self.resting, self._head_bytes = False, 0
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         """Take a head and its body; of a flood of interim ones (1xx), which nobody reads as fast, no more."""
@@ -153,7 +163,7 @@ class Connector(aiohttp.TCPConnector):
     async def _get(self, *args: Any) -> Any:
         connection = await super()._get(*args)
         if connection is not None:
-            cast(_Line, connection.protocol).resting = False
+            cast(_Line, connection.protocol).begin()
         return connection
 
     def _release(self, key: Any, protocol: ResponseHandler, **kwargs: Any) -> None:

@@ -18,6 +18,9 @@ from crawler.shortage import shortage
 LINE_BYTES = 64 * 1024
 """What one line of a response's head may measure."""
 
+HEAD_BYTES = 300 * 1024
+"""What a response's heads, interim ones included, may measure together: libcurl's own limit, for all engines."""
+
 MOST_INTERIM = 100
 """How many interim answers (1xx, RFC 9110 §15.2) may come before the final one: a flood of them has no end."""
 

@@ -23,6 +23,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from crawler import descriptors
 from crawler.engines.http1 import (
+    HEAD_BYTES,
     LINE_BYTES,
     MOST_INTERIM,
     MOST_TRAILERS,
@@ -109,9 +110,13 @@ class _HeadReader:
         self._source = source
         self._in_fields = False
         self._heads = 0
+        self._bytes = 0
 
     def readline(self, limit: int) -> bytes:
         line = self._source.readline(limit)
+        self._bytes += len(line)
+        if self._bytes > HEAD_BYTES:
+            raise http.client.LineTooLong("head")
         if not line.endswith(b"\n"):
             if len(line) < limit:
                 raise http.client.RemoteDisconnected("closed in the head")

@@ -42,23 +42,25 @@ class Sockets:
         for descriptor, happened in self.epoll.poll(0, most):
             owner = self.owners.get(descriptor)
             if owner is None:
-                self._forget(descriptor, heard=bool(happened & _IN))
+                self._heed(descriptor, readable=bool(happened & _IN))
                 continue
             concerned.add(owner)
             readable = pycurl.CSELECT_IN if happened & _IN else 0
             owner.multi.socket_action(descriptor, readable | (pycurl.CSELECT_OUT if happened & select.EPOLLOUT else 0))
         return concerned
 
-    def _forget(self, descriptor: int, *, heard: bool) -> None:
-        """A connection rests, and need not be watched on. Where it was `heard` it closes, or says what is no answer.
+    def _heed(self, descriptor: int, *, readable: bool) -> None:
+        """Something happens on a connection that rests: the server closes it, or says something nobody asked for.
 
-        libcurl would take it for the one to its next request there, unless a second has passed: so none can leave.
+        libcurl would take that for the answer to its next request there, unless a second has passed: so none can leave.
         """
-        self.watched.pop(descriptor, None)
         with contextlib.suppress(OSError):  # libcurl closed it a moment ago
+            if not readable:  # as ever: only what comes is of interest now
+                self.watched[descriptor] = select.EPOLLIN
+                self.epoll.modify(descriptor, select.EPOLLIN)
+                return
+            self.watched.pop(descriptor, None)
             self.epoll.unregister(descriptor)
-            if not heard:
-                return  # it can be written to, as ever
             with socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as connection:
                 if not (self._http2 and connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) in _TLS_RECORDS):
                     connection.shutdown(socket.SHUT_RDWR)
