@@ -20,7 +20,7 @@ from urllib.parse import quote
 import pytest
 import trustme
 from buckets import BUCKET, running_buckets
-from command import until
+from command import crawl, until
 from conftest import Origin, running_origin
 from fleet import Machine, Redis, environment, running_machine, running_redis
 
@@ -477,6 +477,33 @@ def test_a_store_of_another_crawl_is_refused(site: Site) -> None:
     second = subprocess.run(command, cwd=site.folder, env=environment(), capture_output=True, text=True, check=False)
 
     assert (2, True) == (second.returncode, "holds the pages of another crawl; choose another --store" in second.stderr)
+    assert not site.redis.client().exists("crawler:lead")  # it leads no more, and keeps nobody waiting
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--replicaof", "127.0.0.1", "1"], "You can't write against a read only replica"),
+        (["--maxmemory", "1"], "command not allowed when used memory > 'maxmemory'"),
+    ],
+)
+def test_a_broker_that_refuses_is_a_sentence(options: list[str], reason: str, tmp_path: Path) -> None:
+    """It answers, and does nothing for us: coordinator and machine say why, in one line."""
+    (tmp_path / "urls.txt").write_text("http://127.0.0.1/\n")
+    with running_redis(tmp_path, options) as redis:
+        for command in (["urls.txt", "--store", "s"], ["worker"]):
+            ran = crawl(*command, "--broker", redis.url, cwd=tmp_path)
+            assert (2, 1) == (ran.returncode, ran.stderr.count("\n"))
+            assert ran.stderr.startswith(f"crawl: The broker {redis.url} cannot be used: ")
+            assert reason in ran.stderr
+
+
+def test_a_spool_that_cannot_be_is_a_sentence(site: Site, tmp_path: Path) -> None:
+    """Before the machine is there for anybody."""
+    ran = crawl("worker", "--broker", site.redis.url, "--spool", "nowhere", cwd=tmp_path)
+
+    said = "crawl: nowhere cannot hold what is fetched: No such file or directory; choose another --spool.\n"
+    assert (2, said) == (ran.returncode, ran.stderr)
 
 
 @pytest.mark.timeout(300)  # each death takes a lease, and a new machine's start
@@ -580,6 +607,9 @@ def test_a_password_is_seen_by_nobody(origin: Origin, tmp_path: Path) -> None:
             "give it in the environment as CRAWL_BROKER_PASSWORD",
         ),
         (["--broker", "amqp://127.0.0.1", "--store", "s"], "A broker is written redis://host:port/0"),
+        (["--broker", "redis://[bad", "--store", "s"], "A broker is written redis://host:port/0"),
+        (["--broker", "redis://127.0.0.1/abc", "--store", "s"], "A broker is written redis://host:port/0"),
+        (["--broker", "redis://127.0.0.1/0#1", "--store", "s"], "A broker is written redis://host:port/0"),
         (["--broker", "redis://127.0.0.1:1/0", "--store", "s"], "The broker redis://127.0.0.1:1/0 does not answer"),
         (["--broker", "redis://127.0.0.1:1/0"], "Many machines need both --broker and --store"),
         (["--store", "s"], "Many machines need both --broker and --store"),

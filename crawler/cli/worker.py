@@ -16,7 +16,7 @@ import msgspec
 
 from crawler.cli.flags import add_flags
 from crawler.config import CrawlConfig
-from crawler.errors import WorkerError
+from crawler.errors import ConfigError, WorkerError
 from crawler.escape import printable
 from crawler.function import check_name
 
@@ -61,7 +61,7 @@ def _function(text: str) -> str:
 def main(args: argparse.Namespace) -> int:
     """Work until we are told to leave; 0 then, 1 where this machine cannot go on."""
     from crawler.fleet.board import Board
-    from crawler.fleet.broker import Broker, connect, hush
+    from crawler.fleet.broker import Broker, connect, hush, needing
     from crawler.fleet.machine import Machine, chunks_most
     from crawler.fleet.words import TASK, Order, queue_of
 
@@ -70,7 +70,7 @@ def main(args: argparse.Namespace) -> int:
     broker = Broker(args.broker)
     board = Board(connect(broker))
     app = broker.app()
-    with tempfile.TemporaryDirectory(prefix="crawl-", dir=args.spool) as folder:
+    with _spool(args.spool) as folder:
         machine = Machine(
             board, procs=config.procs, conc=config.conc, folder=Path(folder), say=_say, parse=tuple(args.parse),
             where=args.store, broken=lambda: os.kill(os.getpid(), signal.SIGTERM),
@@ -81,7 +81,8 @@ def main(args: argparse.Namespace) -> int:
 
         app.task(take, name=TASK)
         _stop_with(machine)
-        machine.start()
+        with needing(broker):
+            machine.start()
         _say(f"Machine {machine.id} waits for chunks from {broker.url}.")
         while not machine.leaving:
             _consume(app, queue_of(machine.id), f"crawl-{machine.id}@{machine.host}", chunks_most(config.procs))
@@ -93,6 +94,15 @@ def main(args: argparse.Namespace) -> int:
         raise WorkerError(machine.fault)
     _say("Left; what was not finished went back.")
     return 0
+
+
+def _spool(where: Path | None) -> tempfile.TemporaryDirectory[str]:
+    """A folder of this machine's own, and gone when it leaves; raises ConfigError."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="crawl-", dir=where)
+    except OSError as error:
+        place = where or tempfile.gettempdir()
+        raise ConfigError(f"{place} cannot hold what is fetched: {error.strerror}; choose another --spool.") from error
 
 
 def _consume(app: Any, queue: str, name: str, at_once: int) -> None:

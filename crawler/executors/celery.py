@@ -23,7 +23,7 @@ from crawler.depot.base import Depot
 from crawler.errors import ConfigError, FolderError
 from crawler.executors.base import Died, ExecutorEvent, Moved, Refused, Replaced, Settled
 from crawler.fleet.board import Board
-from crawler.fleet.broker import Broker, connect
+from crawler.fleet.broker import Broker, connect, needing
 from crawler.fleet.courier import AWAY, CARRIERS, Beats, Courier, Fetched, Found, Heard, Recalled, insist
 from crawler.fleet.roster import Out, Roster, shards_for
 from crawler.fleet.words import GRACE_S, LEASE_S, Beat, Lead, Notice, Order, Plan, chunk_name, plan_name
@@ -58,13 +58,19 @@ class CeleryExecutor:
         self.run = secrets.token_hex(5)
         self._lead = Lead(self.run, depot.url, crawl)
         self._board = Board(connect(broker))
-        self.workers = shards or shards_for(self._board.beats())
+        with needing(broker):
+            self.workers = shards or shards_for(self._board.beats())
+            _take_lead(self._board, self._lead)
         homes = homes if homes is not None else self.workers if needs_homes(config) else 0
-        _take_lead(self._board, self._lead)
-        with contextlib.suppress(*AWAY):
-            self._board.sweep()
-        _own(depot, crawl)
-        insist(lambda: depot.put(plan_name(self.run), _encode(Plan(config, keep, homes))))
+        try:
+            with contextlib.suppress(*AWAY):
+                self._board.sweep()
+            _own(depot, crawl)
+            insist(lambda: depot.put(plan_name(self.run), _encode(Plan(config, keep, homes))))
+        except BaseException:
+            with contextlib.suppress(*AWAY):  # then the lease is over in a moment
+                self._board.resign(self._lead)
+            raise
         self._courier = Courier(broker, self._board, depot, self._lead)
         self._roster = Roster(self.run, config)
         self._outs: dict[int, Out] = {}

@@ -6,12 +6,14 @@ environment (`CRAWL_BROKER_PASSWORD`), and is in nothing that is printed.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import ssl
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 
 from crawler.errors import ConfigError
 
@@ -45,13 +47,9 @@ class Broker:
     """
 
     def __init__(self, url: str, environment: Mapping[str, str] = os.environ) -> None:
-        parts = urlsplit(url)
-        try:
-            fits = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and (parts.port or 1) > 0
-        except ValueError:
-            fits = False
-        options = dict(parse_qsl(parts.query))
-        if not fits or not options.keys() <= {_CA} or (options and parts.scheme == "redis"):
+        parts = _parts(url)
+        options = dict(parse_qsl(parts.query)) if parts is not None else {}
+        if parts is None or not options.keys() <= {_CA} or (options and parts.scheme == "redis"):
             raise ConfigError("A broker is written redis://host:port/0, or rediss://host:port/0 for TLS.")
         if parts.password is not None:
             raise ConfigError(
@@ -98,6 +96,26 @@ class Broker:
             **({"broker_use_ssl": self._tls} if self._is_tls else {}),
         )
         return app
+
+
+def _parts(url: str) -> SplitResult | None:
+    """The parts of a broker's URL; None where it is none."""
+    try:
+        parts = urlsplit(url)
+        names_one = bool(parts.hostname) and (parts.port or 1) > 0 and not parts.fragment
+    except ValueError:
+        return None
+    is_redis = parts.scheme in ("redis", "rediss") and re.fullmatch(r"/?|/\d{1,9}", parts.path) is not None
+    return parts if is_redis and names_one else None
+
+
+@contextlib.contextmanager
+def needing(broker: Broker) -> Iterator[None]:
+    """Raise ConfigError where the broker answers, and does not do what is asked of it."""
+    try:
+        yield
+    except redis.RedisError as error:
+        raise ConfigError(f"The broker {broker.url} cannot be used: {reason(error)}.") from error
 
 
 def reason(error: BaseException) -> str:
