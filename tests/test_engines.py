@@ -391,6 +391,14 @@ class TestRequests:
 
         assert "cookie" not in {name.lower() for name, _ in seen(exchange)["headers"]}
 
+    def test_a_host_that_a_url_may_have(self, bench: Bench, origin: Origin) -> None:
+        """Such as `a!b.test`. libcurl does not take it: that is said at once, and is nobody's lack of a connection."""
+        exchange = ask(origin.url("/page/1", "a!b.test"), addresses=("127.0.0.1",))
+        event = bench.do(exchange)
+
+        assert ("protocol" if bench.name == "curl" else 200) == outcome(exchange, event)
+        assert bench.name != "curl" or (isinstance(event, Failure) and not event.sent)
+
     def test_nothing_is_retried(self, bench: Bench, origin: Origin) -> None:
         """On a fresh connection a request is sent once, whatever comes of it."""
         path = f"/flaky-reset/{uuid.uuid4()}/1"

@@ -89,6 +89,8 @@ class Breakage:
     def _unconnected(self, exchange: Exchange, address: str) -> Fault:
         if self.code == pycurl.E_OPERATION_TIMEDOUT:
             return "timeout", "connect timed out"
+        if self.code == pycurl.E_URL_MALFORMAT:  # nobody's connection, and no better the next time
+            return "protocol", f"libcurl does not take this URL: {self.message}"
         if self.number:
             tls = self.connected and exchange.url.startswith("https:")
             return connect_fault(plain(OSError(self.number, os.strerror(self.number)), address), tls=tls)
