@@ -11,7 +11,7 @@ import fnmatch
 import math
 
 from crawler.budget import Budget, Buffer
-from crawler.codings import CODINGS, SLICE_BYTES, CodingError, Decoder
+from crawler.codings import CODINGS, SLICE_BYTES, SMALL_CODINGS, CodingError, Decoder
 from crawler.digests import Digest
 from crawler.headers import first, media_type, members
 from crawler.records import ErrorClass, Headers, Truncated
@@ -60,7 +60,8 @@ class Body:
 
     `max_bytes` caps the payload and, by itself, the decoded body: what crosses it is cut exactly there, and
     `truncated` is `length`. Where the decoded body crosses it, the payload is kept up to its next multiple
-    of 64 KB: the record does not hang on how the bytes were split on their way.
+    of 64 KB: the record does not hang on how the bytes were split on their way. What needs a large window to be decoded
+    is decoded when it is all there: a body at a time, and not as many windows as there are bodies.
     `min_speed` is in bytes a second, over windows of 10 s; 0 lifts it. `accept_type` holds media types such
     as `text/html` or `text/*`; empty takes all. `keep_decoded` False saves the memory of the decoded body,
     where the archive's form is all that is wanted. What is kept counts in the worker's `budget`.
@@ -96,6 +97,8 @@ class Body:
         self._payload = _Form(self._budget)
         self._decoded = self._payload  # one and the same until there is a coding
         self._decoder: Decoder | None = None
+        self._waiting: Buffer | None = None
+        self._waiting_bytes = 0
         self._ended = False
         self._due: float | None = None
         self._due_bytes = 0
@@ -158,7 +161,7 @@ class Body:
     @property
     def bytes_wire(self) -> int:
         """The length of the payload."""
-        return self._payload.length
+        return self._payload.length + self._waiting_bytes
 
     @property
     def bytes_body(self) -> int:
@@ -201,6 +204,9 @@ class Body:
 
     def _take(self, data: bytes) -> None:
         """Keep what there is room for under the cap. Raises OSError."""
+        if self._waiting is not None:
+            self._wait(self._waiting, data)
+            return
         room = self._limit - self.bytes_wire
         if len(data) > room:
             data, self.truncated = data[:room], "length"
@@ -210,8 +216,32 @@ class Body:
         self._payload.add(data)
         self._ended = self.truncated is not None and self.bytes_wire == self._limit
 
+    def _wait(self, waiting: Buffer, data: bytes) -> None:
+        """Keep what comes for later; one byte beyond the cap is enough to know that it is crossed. Raises OSError."""
+        data = data[: self._limit + 1 - self._waiting_bytes]
+        waiting.add(data)
+        self._waiting_bytes += len(data)
+        if self._waiting_bytes > self._limit:
+            self._catch_up()
+            self._ended = True
+
+    def _catch_up(self) -> None:
+        """Take what has waited, as if it came now: whatever the pieces are, the outcome is the same. Raises OSError."""
+        if self._waiting is None:
+            return
+        data, self._waiting, self._waiting_bytes = self._waiting.value(), None, 0
+        self._ended = False
+        for at in range(0, len(data), SLICE_BYTES):
+            self._take(data[at : at + SLICE_BYTES])
+            if self._ended:
+                return
+
     def _finish(self) -> None:
         """No more will come: decode what has waited for more."""
+        try:
+            self._catch_up()
+        except (MemoryError, OSError) as error:
+            self._lack(error)
         self._ended = True
         try:
             if self._decoder is not None:
@@ -227,6 +257,8 @@ class Body:
         elif codings and CODINGS.issuperset(codings):
             self._decoded = _Form(self._budget if self._keep_decoded else None)
             self._decoder = Decoder(codings, self._limit)
+            if not SMALL_CODINGS.issuperset(codings):
+                self._waiting = Buffer(self._budget)
 
     def _decode(self, decoder: Decoder, data: bytes, *, last: bool) -> None:
         """Decode the payload's next piece. Raises OSError."""

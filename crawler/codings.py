@@ -125,6 +125,9 @@ _OPENERS: dict[str, tuple[Callable[[bytes, bool], _Decompressor | None], int]] =
 CODINGS = frozenset(_OPENERS)
 """The content codings that can be decoded."""
 
+SMALL_CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
+"""Those whose decoders take 32 KB and not up to 16 MB of what went before (RFC 7932 §9.1, RFC 9659)."""
+
 
 class _Layer:
     """One coding: any number of its streams, one after the other."""

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import itertools
 import math
+import random
 import tracemalloc
 import zlib
 
@@ -322,6 +323,21 @@ def test_ratio(coding: str) -> None:
     assert seen(pushed(whole, [wire])) == seen(pushed(many, split(wire, [1, 50, 99])))
     assert ("length", None, wire) == (whole.truncated, whole.problem, whole.payload)
     assert 2**20 <= whole.bytes_body < 2**22
+
+
+@pytest.mark.parametrize(("coding", "waits"), [("br", True), ("zstd", True), ("gzip", False), ("deflate", False)])
+def test_large_windows_wait(coding: str, waits: bool) -> None:
+    """A body whose decoder could take megabytes is decoded at its end, so a crowd of slow ones holds what came alone."""
+    page = random.Random(1).randbytes(CAP // 2)
+    data = ENCODERS[coding](page)
+    body = body_of(coding)
+    for at in range(0, len(data) - 1, 100):
+        body.feed(data[at : min(at + 100, len(data) - 1)])
+    assert (len(data) - 1, waits) == (body.bytes_wire, body.bytes_body == 0)
+    body.feed(data[-1:])
+    body.end()
+
+    assert (page, data, None) == (body.decoded, body.payload, body.problem)
 
 
 @pytest.mark.parametrize(
