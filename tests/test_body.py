@@ -327,7 +327,7 @@ def test_ratio(coding: str) -> None:
 
 @pytest.mark.parametrize(("coding", "waits"), [("br", True), ("zstd", True), ("gzip", False), ("deflate", False)])
 def test_large_windows_wait(coding: str, waits: bool) -> None:
-    """A body whose decoder could take megabytes is decoded at its end, so a crowd of slow ones holds what came alone."""
+    """A body whose decoder could take megabytes is decoded at its end: of a crowd of slow ones, what came is held."""
     page = random.Random(1).randbytes(CAP // 2)
     data = ENCODERS[coding](page)
     body = body_of(coding)
