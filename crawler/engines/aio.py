@@ -7,12 +7,12 @@ connections, its resend and its rewriting of URLs. What is needed of them is don
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import aiohttp
-from aiohttp.connector import Connection
 from aiohttp.http_exceptions import (
     ContentLengthError,
     HttpProcessingError,
@@ -80,39 +80,90 @@ class AioEngine:
         )
         # It resends what is idempotent, on fresh connections too: a page that hangs up would be hit twice.
         self._session._retry_connection = False
+        self._limits = _Limits()
 
     async def exchange(self, exchange: Exchange) -> Reply | Failure:
         """Do one exchange. Cancelling it closes its connection."""
         trail = Trail(exchange.addresses, exchange.connect_s, exchange.proxy is not None)
         TRAIL.set(trail)
-        run = _Run(exchange, trail)
+        run = _Run(exchange, trail, self._limits)
         try:
-            async with asyncio.timeout(exchange.time_s) as run.limit:
+            async with asyncio.timeout(None) as run.limit:
+                self._limits.add(run)
                 await run.through(self._session)
         except (aiohttp.ClientError, HttpProcessingError, MemoryError, OSError, RuntimeError, ValueError) as error:
             if lacks_descriptors(trail.lacking):
                 self._connector.drop_idle()
             return run.failure(error)
         finally:
+            self._limits.discard(run)
             self._connector.forget_idle()
         return Reply(trail.ip, run.timings())
 
     async def close(self) -> None:
         """Close every connection."""
+        self._limits.close()
         await self._session.close()
+
+
+class _Limits:
+    """One timer for all exchanges of an engine: nearly all are over long before, and one each costs a tenth of them."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._runs: set[_Run] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._at = math.inf
+
+    def add(self, run: _Run) -> None:
+        """An exchange begins."""
+        self._runs.add(run)
+        self.heed(run.due)
+
+    def discard(self, run: _Run) -> None:
+        """It is over."""
+        self._runs.discard(run)
+
+    def heed(self, due: float) -> None:
+        """One of them is due then, on the monotonic clock."""
+        if due < self._at:
+            self.close()
+            self._at = due
+            self._timer = self._loop.call_later(max(due - time.monotonic(), 0.0), self._look)
+
+    def close(self) -> None:
+        """Look at nobody any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._at, self._timer = math.inf, None
+
+    def _look(self) -> None:
+        """End those that are due, and come back when the next one is."""
+        self._at, self._timer = math.inf, None
+        now = time.monotonic()
+        for run in self._runs:
+            if run.due <= now:
+                run.end()
+        self.heed(min((run.due for run in self._runs if run.due > now), default=math.inf))
 
 
 class _Run:
     """One exchange, from the request to the body's end."""
 
-    def __init__(self, exchange: Exchange, trail: Trail) -> None:
+    def __init__(self, exchange: Exchange, trail: Trail, limits: _Limits) -> None:
         self._exchange = exchange
         self._trail = trail
         self._body = exchange.body
         self._started = time.monotonic()
         self._ttfb_ms: float | None = None
-        self._deadline = self._due = self._started + exchange.time_s
+        self._limits = limits
+        self._deadline = self.due = self._started + exchange.time_s
         self.limit: asyncio.Timeout
+
+    def end(self) -> None:
+        """Its time is up."""
+        if not self.limit.expired():
+            self.limit.reschedule(0.0)
 
     async def through(self, session: aiohttp.ClientSession) -> None:
         """Send, take the head, take the body; raises aiohttp's exceptions, and TimeoutError."""
@@ -158,28 +209,31 @@ class _Run:
         return cast(_Response, response)
 
     def _take_head(self, response: _Response) -> Verdict:
-        version, fields = response.version, tuple((_text(name), _text(value)) for name, value in response.raw_headers)
-        problem = framing_problem(tuple((name.lower(), value) for name, value in fields))
+        version, given = response.version, response.headers
+        framings = (("content-length", given.getall("content-length", ())),
+                    ("transfer-encoding", given.getall("transfer-encoding", ())))  # fmt: skip
+        problem = framing_problem([(name, value) for name, values in framings for value in values])
         if problem is not None or response.status < 100:
             raise HttpProcessingError(message=problem or "a status that is none")
-        verdict = self._body.head(
+        return self._body.head(
             response.status,
             (response.reason or "").encode("utf-8", "surrogateescape").decode("latin-1"),
             f"{version.major}.{version.minor}" if version is not None else "1.1",
-            fields,
+            tuple((_text(name), _text(value)) for name, value in response.raw_headers),
         )
-        self._heed_speed()
-        return verdict
 
     async def _take_body(self, response: _Response) -> bool:
         """Push the body's pieces; whether it came to its end, rather than being stopped."""
         content = response.content
         try:
-            while data := await content.readany():
+            while not content.at_eof():
+                data = content.read_nowait()
+                if not data:
+                    self._heed_speed()
+                    data = await content.readany()
                 if self._body.feed(data) is Verdict.STOP:
                     return False
                 del data  # not to be held while we wait for the next piece
-                self._heed_speed()
         except (aiohttp.ClientError, HttpProcessingError, OSError):
             # What came before the break is still in the reader, which shows only the break.
             content.set_exception(cast(BaseException, None))
@@ -190,11 +244,8 @@ class _Run:
 
     def _heed_speed(self) -> None:
         """Set the limit anew, where what the body has brought changes it."""
-        now = time.monotonic()
-        due = min(self._deadline, self._body.stalls_at(now))
-        if due != self._due:
-            self._due = due
-            self.limit.reschedule(asyncio.get_running_loop().time() + due - now)
+        self.due = min(self._deadline, self._body.stalls_at(time.monotonic()))
+        self._limits.heed(self.due)
 
     def failure(self, error: Exception) -> Failure:
         """What the exception says, in our words."""
@@ -218,7 +269,7 @@ class _Run:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return connect_fault(self._trail.lacking or TimeoutError(), tls=False)
         if self.limit.expired():
-            return late_fault(self._exchange, stalled=self._due < self._deadline)
+            return late_fault(self._exchange, stalled=self.due < self._deadline)
         causes = list(_causes(error))
         if any(isinstance(cause, MemoryError) for cause in causes):
             return "local", MEMORY
@@ -242,11 +293,11 @@ class _Run:
 class _Response(aiohttp.ClientResponse):
     """Notes the connection while there is one: a small body releases it before anybody can look."""
 
-    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
         trail = TRAIL.get()
         trail.sent = True
-        if connection.transport is not None and not trail.proxied:
-            trail.ip = connection.transport.get_extra_info("peername")[0]
+        if not trail.proxied:
+            trail.ip = connection.protocol.peer
         return await super().start(connection)
 
 

@@ -58,6 +58,8 @@ class _Line(ResponseHandler):
     a chunk size that is none leaves the reader waiting for ever.
     """
 
+    peer: str | None = None
+    """The address at the other end."""
     resting = False
     """Between two exchanges: whatever comes now is no answer."""
     _interim = 0
@@ -157,17 +159,18 @@ class Connector(aiohttp.TCPConnector):
             protocol = await super()._create_connection(*args)
         if protocol.transport is not None:
             protocol.transport.set_protocol(_Intake(protocol, self._room))
+            cast(_Line, protocol).peer = protocol.transport.get_extra_info("peername")[0]
         trail.connect_ms = (time.monotonic() - started) * 1000
         return protocol
 
     async def _get(self, *args: Any) -> Any:
-        connection = await super()._get(*args)
+        connection: Any = await super()._get(*args)
         if connection is not None:
-            cast(_Line, connection.protocol).begin()
+            connection.protocol.begin()
         return connection
 
-    def _release(self, key: Any, protocol: ResponseHandler, **kwargs: Any) -> None:
-        cast(_Line, protocol).resting = True
+    def _release(self, key: Any, protocol: Any, **kwargs: Any) -> None:
+        protocol.resting = True
         super()._release(key, protocol, **kwargs)
 
     async def _start_tls_connection(self, *args: Any, **kwargs: Any) -> Any:

@@ -7,12 +7,13 @@ import http
 import os
 import re
 import ssl
+from collections.abc import Iterable
 
 import certifi
 
 from crawler.escape import printable
 from crawler.exchange import Exchange
-from crawler.records import ErrorClass, Headers
+from crawler.records import ErrorClass
 from crawler.shortage import shortage
 
 LINE_BYTES = 64 * 1024
@@ -62,7 +63,7 @@ def tls_context(*, insecure: bool) -> ssl.SSLContext:
     return context
 
 
-def framing_problem(fields: Headers) -> str | None:
+def framing_problem(fields: Iterable[tuple[str, str]]) -> str | None:
     """What is wrong with how a head frames its message (RFC 9112 §6.3), in a few words; None where nothing is."""
     framings = [(name, value) for name, value in fields if name in ("content-length", "transfer-encoding")]
     if len(framings) > 1:
