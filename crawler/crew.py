@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from crawler.chunks import Router, needs_homes
 from crawler.config import CrawlConfig
-from crawler.executors.base import Died, Executor, ExecutorEvent, Moved, Refused, Replaced, Settled
+from crawler.executors.base import Died, Executor, ExecutorEvent, Moved, Refused, Replaced, Said, Settled
 from crawler.quarantine import Group, Quarantine, Verdict
 from crawler.records import FlowState, Result, row_of
 from crawler.survivors import Survivors
@@ -21,6 +21,7 @@ class Crew:
 
     `in_hand` counts the entries that workers have. `deaths` counts the workers that died; `last_death` says of what the
     last one did ('' before), after 'the worker'. Entries that redirects lead to where `is_ours` says no are in `away`.
+    `said` are sentences that people should read; who shows them takes them out.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Crew:
         self.in_hand = 0
         self.deaths = 0
         self.last_death = ""
+        self.said: list[str] = []
         self.away: list[FlowState] = []
         self._is_ours = is_ours
         self._survivors = Survivors()
@@ -76,6 +78,8 @@ class Crew:
                 self.away.append(event.state)
         if isinstance(event, Replaced):
             self._count(event.deaths, event.cause)
+        if isinstance(event, Said):
+            self.said.append(event.text)
         if isinstance(event, Refused):
             self._take_back(event.worker, (), event.states)
         if isinstance(event, Died):

@@ -51,36 +51,45 @@ class _Quiet:
 
 
 class _Lines:
-    """A line on standard error every five seconds, for logs and pipes."""
+    """A line on standard error every five seconds, for logs and pipes, and one for each sentence to be read."""
 
     def __init__(self, log_format: str) -> None:
         self.tally = Tally()
-        self._format = _json_line if log_format == "json" else _text_line
+        self._notes = _Notes()
+        self._format, self._note = (_json_line, _json_note) if log_format == "json" else (_text_line, _text_note)
         self._next = time.monotonic() + _LOG_S
 
     def update(self, pipeline: Pipeline, batch: list[Result]) -> None:
         self.tally.follow(pipeline, batch)
         now = time.monotonic()
-        if now >= self._next:
-            self._next = now + _LOG_S
-            with contextlib.suppress(OSError):  # a log that is full ends no crawl
+        with contextlib.suppress(OSError):  # a log that is full ends no crawl
+            for text in self._notes.of(pipeline):
+                print(self._note(text), file=sys.stderr, flush=True)
+            if now >= self._next:
+                self._next = now + _LOG_S
                 print(self._format(self.tally.read(pipeline)), file=sys.stderr, flush=True)
 
 
 class _View:
-    """A bar and a few lines of numbers, redrawn four times a second; the summary takes their place at the end."""
+    """A bar and a few lines of numbers, redrawn four times a second; the summary takes their place at the end.
+
+    Sentences to be read stay above it.
+    """
 
     def __init__(self, live: Live) -> None:
         self.tally = Tally()
+        self._notes = _Notes()
         self._live = live
         self._next = 0.0
 
     def update(self, pipeline: Pipeline, batch: list[Result]) -> None:
         self.tally.follow(pipeline, batch)
         now = time.monotonic()
-        if now >= self._next:
-            self._next = now + DRAW_S
-            with contextlib.suppress(OSError):  # nor does a terminal that is gone
+        with contextlib.suppress(OSError):  # nor does a terminal that is gone
+            for text in self._notes.of(pipeline):
+                self._live.console.print(_text_note(text), markup=False, highlight=False)
+            if now >= self._next:
+                self._next = now + DRAW_S
                 self._live.update(view(self.tally.read(pipeline)), refresh=True)
 
 
@@ -131,6 +140,29 @@ def say_summary(summary: Summary, tally: Tally, log_format: str) -> None:
 def _is_screen() -> bool:
     """Whether standard error is a terminal on which lines can be drawn over."""
     return sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
+class _Notes:
+    """Sentences that nobody was shown yet: what was said, and why nobody can work, where that is news."""
+
+    def __init__(self) -> None:
+        self._hindrance = ""
+
+    def of(self, pipeline: Pipeline) -> list[str]:
+        news = pipeline.crew.said[:]
+        pipeline.crew.said.clear()
+        before, self._hindrance = self._hindrance, pipeline.executor.hindrance
+        if self._hindrance and self._hindrance != before:
+            news.append(f"Nothing is fetched: {self._hindrance}.")
+        return news
+
+
+def _text_note(text: str) -> str:
+    return f"{_now():%H:%M:%S} {printable(text)}"
+
+
+def _json_note(text: str) -> str:
+    return json.dumps({"event": "note", "time": _now().isoformat(timespec="milliseconds"), "text": text})
 
 
 def _text_line(reading: Reading) -> str:

@@ -14,13 +14,13 @@ from scripted import state
 
 from crawler.config import CrawlConfig
 from crawler.depot import open_depot
-from crawler.errors import StoreError
+from crawler.errors import ConfigError, StoreError
 from crawler.executors import celery
-from crawler.executors.base import Died, ExecutorEvent, Refused, Replaced
+from crawler.executors.base import Died, ExecutorEvent, Refused, Replaced, Said
 from crawler.executors.celery import CeleryExecutor
-from crawler.fleet.board import Board
+from crawler.fleet.board import BEATS, LEAD, SPOKE, Board
 from crawler.fleet.broker import Broker, connect
-from crawler.fleet.words import Beat, Notice, chunk_name
+from crawler.fleet.words import Beat, Lead, Notice, chunk_name
 from crawler.records import Chunk
 
 
@@ -127,10 +127,52 @@ def test_a_machine_dies_once(executor: CeleryExecutor, board: Board, monkeypatch
     while len(events) < 3:
         events += executor.events(None)
 
-    assert isinstance(events[0], Replaced)
-    cause = events[0].cause
-    assert cause.startswith("on one:1 was not heard of for ")
-    assert [Replaced(1, cause), *(Died(n, cause, (state(seq=n),), (), counts=0) for n in (0, 1))] == events
+    replaced, *died = events
+    assert isinstance(replaced, Replaced)
+    assert replaced.cause.startswith("on one:1 was not heard of for ")
+    # Their entries are read in the store again side by side, and whichever is there first goes back first.
+    expected = [Died(shard, replaced.cause, (state(seq=shard),), (), counts=0) for shard in (0, 1)]
+    assert (1, expected) == (replaced.deaths, sorted(died, key=lambda event: event.worker))
+
+
+def test_a_machine_with_trouble_begins_nothing(executor: CeleryExecutor, board: Board) -> None:
+    """People hear of it once; what it was ordered comes back, and is another's before its lease could have rested."""
+    chunk = Chunk(1, (state(seq=1), state(seq=2)))
+    board.beat(beat("one", 1, ""))
+    while not executor.credit(1):
+        executor.events(None)
+    executor.send(1, chunk)
+    board.beat(beat("one", 50, "", trouble="The store is not there."))
+    events = [*heard(executor), *heard(executor)]
+    board.beat(beat("two", 1, ""))
+    while not executor.credit(1):
+        board.beat(beat("one", 51 + executor._roster.seats["one"].beat.count, "", trouble="The store is not there."))
+        assert [] == executor.events(None)
+    executor.send(1, Chunk(2, chunk.states))
+
+    assert [Said("Machine one:1: The store is not there."), Refused(1, "on one:1 did not begin it", chunk.states)] == (
+        events
+    )
+    assert ["two"] == [out.machine for out in executor._outs.values()]
+
+
+def test_what_is_of_another_version_is_left_out(executor: CeleryExecutor, redis: Redis) -> None:
+    """A machine that says it in another way gets nothing, and people hear of it; a coordinator's lead is respected."""
+    client = redis.client()
+    client.hset(BEATS, "old", '{"machine": "old"}')
+    client.zadd(SPOKE, {"old": client.time()[0]})
+    client.rpush(f"crawler:notices:{executor.run}", "{}")
+    said: list[str] = []
+    while not said:
+        said += [event.text for event in executor.events(None) if isinstance(event, Said)]
+
+    another = "It is of another version of this program; install the same one on all machines."
+    assert [f"Machine old: {another}"] == said
+    assert f"1 machine is there, it cannot work: {another[:-1]}" == executor.hindrance
+    assert 0 == executor.credit(0)
+    client.set(LEAD, '{"led": "otherwise"}')
+    with pytest.raises(ConfigError, match="Whoever leads on this broker is of another version"):
+        Board(client).lead(Lead("a", "b", "c"))
 
 
 def test_what_came_back_to_a_machine_that_is_gone(redis: Redis, board: Board) -> None:

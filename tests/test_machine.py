@@ -25,8 +25,10 @@ class Board:
         self.lead = lead
         self.away = False
         self.told: list[str] = []
+        self.heard: list[Beat] = []
 
     def beat(self, beat: Beat) -> Lead | None:
+        self.heard.append(beat)
         if self.away:
             raise redis.ConnectionError("refused")
         return self.lead
@@ -74,8 +76,11 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 said: list[str] = []
 
 
-def order(machine: Machine, chunk: int = 1, fence: int = 5, *, term: int = 1, run: str = "run", name: str = "") -> str:
-    return machine.take(Order(run, chunk, 0, fence, name or machine.id, term))
+def order(
+    machine: Machine, chunk: int = 1, fence: int = 5, *, term: int = 1, run: str = "run", name: str = "",
+    until: int | None = None,
+) -> str:  # fmt: skip
+    return machine.take(Order(run, chunk, 0, fence, name or machine.id, term, until))
 
 
 def test_a_chunk_is_done_once(machine: Any) -> None:
@@ -103,6 +108,86 @@ def test_a_function_that_it_was_not_started_with_is_not_called(machine: Any, tmp
 
     assert "refused" == order(machine)
     assert ["start it with crawl worker --parse" in text for text in machine.said] == [True]
+
+
+def test_an_order_is_begun_in_its_time(machine: Any) -> None:
+    """Who heard of a later beat knows that it was not, and may have given the chunk to another machine."""
+    for _ in range(3):
+        machine._beat()
+
+    assert ["stale", "done", "done"] == [order(machine, until=2), order(machine, until=3), order(machine, 2)]
+    assert ["begun"] * 2 == (machine._telling.shutdown(), machine.board.told)[1]
+
+
+class TestTrouble:
+    """What hinders a machine is a sentence: said once, and in its beats until it is over."""
+
+    def trouble(self, machine: Any) -> str:
+        machine._beat()
+        return str(machine.board.heard[-1].trouble)
+
+    def over(self, machine: Any) -> bool:
+        """Whether it found, at its next beat, that nothing hinders it any more."""
+        machine._tick()
+        machine._looker.join()
+        return not self.trouble(machine)
+
+    def test_the_store_is_not_seen(self, machine: Any, tmp_path: Path) -> None:
+        """The run leads, and its plan is not there: so this is not what was taken in already."""
+        (tmp_path / "depot").rename(tmp_path / "elsewhere")
+        answers = [order(machine), order(machine, 2)]
+
+        assert ["refused"] * 2 == answers
+        assert [self.trouble(machine)] == machine.said
+        assert machine.said[0].startswith(f"The store {tmp_path}/depot does not hold run run here; mount what")
+        assert not self.over(machine)
+        (tmp_path / "elsewhere").rename(tmp_path / "depot")
+        assert self.over(machine)
+        assert "done" == order(machine)
+
+    def test_the_store_is_gone_after_the_plan_was_read(self, machine: Any, tmp_path: Path) -> None:
+        """A chunk that is not there has been taken in only where the plan still is."""
+        order(machine)
+        (tmp_path / "depot").rename(tmp_path / "elsewhere")
+
+        assert ("refused", 1) == (order(machine, 2), len(machine.said) - 1)
+        assert "does not hold run run here" in self.trouble(machine)
+
+    def test_the_run_is_over(self, machine: Any, tmp_path: Path) -> None:
+        """Then its plan is nowhere, and nobody hears of that."""
+        FolderDepot(tmp_path / "depot").delete([plan_name("run")])
+        machine._beat()
+        machine.board.lead = None
+
+        assert ("stale", []) == (order(machine), machine.said)
+
+    def test_another_run_leads(self, machine: Any, tmp_path: Path) -> None:
+        """What hindered one run does not hinder the next."""
+        (tmp_path / "depot").rename(tmp_path / "elsewhere")
+        order(machine)
+        machine.board.lead = Lead("next", str(tmp_path / "elsewhere"), "crawl")
+        machine._beat()
+
+        assert "" == self.trouble(machine)
+
+    def test_what_cannot_be_read(self, machine: Any, tmp_path: Path) -> None:
+        """A plan or a chunk of another version is refused, not ordered for ever."""
+        depot = FolderDepot(tmp_path / "depot")
+        depot.put(chunk_name("run", 1), b"half")
+        assert "refused" == order(machine)
+        machine._shift = None
+        depot.put(plan_name("run"), msgspec.msgpack.encode({"config": {"procs": "many"}}))
+        assert "refused" == order(machine)
+
+        assert [True, True] == ["of another version of this program" in text for text in machine.said[-2:]]
+
+    def test_an_engine_that_is_not_installed(self, machine: Any, tmp_path: Path) -> None:
+        """The plan is one that this machine cannot follow; it says which engine, and how to install it."""
+        plan = msgspec.to_builtins(Plan(CrawlConfig(), "row", 5)) | {"config": {"engine": "steam"}}
+        FolderDepot(tmp_path / "depot").put(plan_name("run"), msgspec.msgpack.encode(plan))
+
+        assert "refused" == order(machine)
+        assert self.trouble(machine).startswith("There is no engine 'steam'")
 
 
 def test_it_lets_go_when_its_lease_is_over(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -348,6 +348,24 @@ def test_a_machine_freezes_and_thaws(site: Site) -> None:
     site.judge(entries)
 
 
+def test_a_machine_does_not_see_the_store(site: Site) -> None:
+    """It says so, the coordinator says it once, and what it was ordered is done by another."""
+    entries = site.write(pages=40, held=0)
+    words = f"The store {site.folder}/unmounted does not hold run "
+    loud = [word for word in site.command() if word != "--quiet"]
+    with site.machine("--store", str(site.folder / "unmounted")) as blind, site.running(*loud) as child:
+        assert child.stdout is not None
+        said = next(line for line in child.stdout if words in line)
+        with site.machine():
+            rest, _ = child.communicate()
+            assert 0 == child.returncode, rest
+        assert 1 == blind.log.count(words)
+    site.judge(entries)
+
+    assert f": {words}" in said
+    assert f": {words}" not in rest
+
+
 def test_an_order_comes_again_while_its_machine_is_silent(site: Site) -> None:
     """By then another machine does it, since its lease was over: the late one drops it, and its rows are refused."""
     site.extra = {"CRAWL_TEST_VISIBILITY_S": "6"}  # a lease and its grace are five

@@ -41,10 +41,10 @@ def pipeline(read: int = 0, in_hand: int = 0, waiting: int = 0, **source: Any) -
         source=SimpleNamespace(**known),
         read=read,
         crew=SimpleNamespace(
-            in_hand=in_hand, router=SimpleNamespace(waiting=waiting, full=False), deaths=0, last_death=""
+            in_hand=in_hand, router=SimpleNamespace(waiting=waiting, full=False), deaths=0, last_death="", said=[]
         ),
         open=in_hand + waiting,
-        executor=SimpleNamespace(started=2, statuses=dict),
+        executor=SimpleNamespace(started=2, statuses=dict, hindrance=""),
         feed=SimpleNamespace(finished=True, empty=True),
         config=CrawlConfig(),
         consumed_s=0.0,
@@ -243,6 +243,30 @@ class TestLines:
 
         assert text.endswith("; workers: 2 replaced, the last one was ended by SIGSEGV")
         assert (2, "was ended by SIGSEGV") == (json.loads(last)["deaths"], json.loads(last)["last_death"])
+
+    def test_a_sentence_is_said_at_once_and_once(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """What people should read does not wait for the next line, and never steers a terminal."""
+        for log_format in ("text", "json"):
+            state = pipeline()
+            state.crew.said = ["Machine a: \x1b[2J."]
+            with make_progress(False, log_format) as shown:
+                shown.update(state, [])
+                shown.update(state, [])
+        text, line = capsys.readouterr().err.splitlines()
+
+        assert text.endswith(" Machine a: \\x1b[2J.")
+        assert ("note", "Machine a: \x1b[2J.") == (json.loads(line)["event"], json.loads(line)["text"])
+
+    def test_why_nobody_works_is_said_when_it_is_news(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Once, and again when it comes again."""
+        state = pipeline()
+        with make_progress(False, "text") as shown:
+            for hindrance in ("no machine is there", "no machine is there", "", "no machine is there"):
+                state.executor.hindrance = hindrance
+                shown.update(state, [])
+
+        lines = capsys.readouterr().err.splitlines()
+        assert [True] * 2 == [line.endswith(" Nothing is fetched: no machine is there.") for line in lines]
 
     def test_every_five_seconds(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         """However often a run has news, a line comes every five seconds."""

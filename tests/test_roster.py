@@ -172,6 +172,63 @@ def test_what_a_machine_does_not_name_is_ordered_again() -> None:
     assert (False, True) == (lost.missed, begun.missed)
 
 
+def test_a_shard_that_a_machine_does_not_begin_is_anothers() -> None:
+    """Ordered twice more, and not before the machine has said that it will not begin the last order; then the lease is
+    over at once, as nothing of it was fetched, and others come before that machine.
+    """
+    made, clock = roster("a", "b")
+    first = out(1, 0)
+    (name,) = place(made, first)
+    lost_at, again = 0, []
+    while first.lost is None:
+        lost_at = made.seats[name].beat.count + 1
+        again += [lost_at] * len(made.hear(beat(name, lost_at, run="run"), 0.0))
+    while_over = made.credit(0), place(made, out(2, 0))
+    made.let_go(first)
+    made.balance()
+    clock.now += 1.0
+    (second,) = made.place()
+
+    assert ([4, 7], 14) == (again, lost_at)
+    assert f"on {name} did not begin it" == first.lost
+    assert (0, [""]) == while_over
+    assert ({"a", "b"} - {name}, True) == ({second.machine}, second.fence > first.fence)
+    assert [name] == [host for host, _ in made.troubles()]
+
+
+def test_a_lease_of_which_something_is_in_hand_stays() -> None:
+    """However often another chunk of it is not begun: else two machines would fetch from its hosts."""
+    made, _ = roster("a", "b")
+    begun, missing = out(1, 0), out(2, 0)
+    (name, _) = place(made, begun, missing)
+    for count in range(2, 40):
+        begin(made, name, count, begun)
+
+    assert (None, None, True) == (begun.lost, missing.lost, missing.again > 10)
+    made.let_go(begun)
+    for count in range(40, 50):
+        begin(made, name, count)
+    assert f"on {name} did not begin it" == missing.lost
+
+
+def test_a_machine_with_trouble_gets_no_new_shard() -> None:
+    """While it says so; and what it has not begun is not ordered again, but another's once it cannot begin it."""
+    made, _ = roster("a")
+    first = out(1, 0)
+    place(made, first)
+    for count in range(2, 9):
+        assert first.lost is None
+        assert [] == made.hear(beat("a", count, trouble="The store is not there."), 0.0)
+    assert first.lost is not None
+    assert ([("a", "The store is not there.")], 0) == (list(made.troubles()), made.credit(1))
+    made.hear(beat("b"), 0.0)
+    assert ["b"] == place(made, out(2, 1))
+    made.lose(made.seats["b"], "left", guilty=False)
+    made.hear(beat("a", 9), 0.0)
+
+    assert ["a"] == place(made, out(3, 2))
+
+
 def test_the_same_word_twice_is_one() -> None:
     """What the broker still has of a machine is no sign of life."""
     made, _ = roster("a")

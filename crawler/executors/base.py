@@ -66,7 +66,14 @@ class Replaced:
     cause: str
 
 
-ExecutorEvent = Settled | Moved | Died | Refused | Replaced
+@dataclasses.dataclass(frozen=True, slots=True)
+class Said:
+    """A sentence that people should read, once."""
+
+    text: str
+
+
+ExecutorEvent = Settled | Moved | Died | Refused | Replaced | Said
 
 
 class Executor(Protocol):
@@ -93,6 +100,10 @@ class Executor(Protocol):
 
     def statuses(self) -> dict[int, Status]:
         """What each worker said of itself last, by its number; at most a few seconds old while it works."""
+
+    @property
+    def hindrance(self) -> str:
+        """Why nobody can work now, as a phrase; '' where somebody can, or nobody knows yet."""
 
     def stop(self) -> None:
         """Let every worker finish what it has in flight, and begin nothing more; what only waits is given up."""

@@ -21,7 +21,7 @@ from crawler.chunks import needs_homes
 from crawler.config import CrawlConfig
 from crawler.depot.base import Depot
 from crawler.errors import ConfigError, FolderError
-from crawler.executors.base import Died, ExecutorEvent, Moved, Refused, Replaced, Settled
+from crawler.executors.base import Died, ExecutorEvent, Moved, Refused, Replaced, Said, Settled
 from crawler.fleet.board import Board
 from crawler.fleet.broker import Broker, connect, needing
 from crawler.fleet.courier import AWAY, CARRIERS, Beats, Courier, Fetched, Found, Heard, Recalled, insist
@@ -81,6 +81,8 @@ class CeleryExecutor:
         self._suspected: set[int] = set()
         self._deaths: dict[tuple[str, int], int] = {}  # of workers, by machine and term
         self._handed: list[str] = []
+        self._said: set[str] = set()
+        self._heard_beats = False
         self._stopping = self._closed = False
 
     def credit(self, worker: int) -> int:
@@ -115,6 +117,11 @@ class CeleryExecutor:
             if seat.beat.status is not None:
                 found[number] = msgspec.structs.replace(seat.beat.status, machine=seat.beat.host)
         return found
+
+    @property
+    def hindrance(self) -> str:
+        """See `Executor.hindrance`."""
+        return self._roster.hindrance if self._heard_beats else ""
 
     def recorded(self) -> None:
         """See `Executor.recorded`: what is in the database need not lie in the depot any more."""
@@ -190,6 +197,7 @@ class CeleryExecutor:
 
     def _hear_beats(self, heard: Beats) -> list[ExecutorEvent]:
         """Who is there, who is not any more, and what they should have and do not name."""
+        self._heard_beats = True
         for seat in self._roster.seats.values():
             seat.silent_s += heard.listened_s
         events: list[ExecutorEvent] = []
@@ -209,7 +217,14 @@ class CeleryExecutor:
             self._courier.look()
         self._roster.balance()
         self._place()
-        return events
+        return events + self._troubles()
+
+    def _troubles(self) -> list[ExecutorEvent]:
+        """What hinders machines, where that was not said yet."""
+        troubles = {f"Machine {host}: {trouble}" for host, trouble in self._roster.troubles()}
+        news = troubles - self._said
+        self._said |= news
+        return [Said(text) for text in sorted(news)]
 
     def _died_there(self, beat: Beat) -> list[ExecutorEvent]:
         """What a machine says of workers that it replaced, where that is news."""
@@ -321,7 +336,7 @@ class CeleryExecutor:
         self.started = len(self._roster.used)
 
     def _order(self, out: Out) -> None:
-        order = Order(self.run, out.chunk, out.shard, out.fence, out.machine, out.term)
+        order = Order(self.run, out.chunk, out.shard, out.fence, out.machine, out.term, out.until)
         self._courier.order(order, None if out.ordered else out.states)
         out.ordered = True
 

@@ -174,6 +174,11 @@ class PipeExecutor:
         """What each worker said of itself last, by its number."""
         return {line.worker: line.status for line in self._lines.values() if line.status is not None}
 
+    @property
+    def hindrance(self) -> str:
+        """See `Executor.hindrance`: who is here can work, or `send` says why not."""
+        return ""
+
     def recorded(self) -> None:
         """See `Executor.recorded`: workers keep nothing that they have handed over."""
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import msgspec
 
+from crawler.errors import ConfigError
 from crawler.fleet.broker import Answer, Client
 from crawler.fleet.words import BEAT_S, LEASE_S, Beat, Lead, Notice, queue_of
 
 LEAD = "crawler:lead"
 BEATS = "crawler:beats"
 SPOKE = "crawler:spoke"
+_ANOTHER_VERSION = "It is of another version of this program; install the same one on all machines."
 _QUEUE_KEYS = ("", "_kombu.binding.", "_kombu.binding_permanent.")  # all that kombu keeps of a queue
 _NOTICES_MOST = 500
 
@@ -35,16 +37,19 @@ class Board:
         self._client = client
 
     def lead(self, lead: Lead, before: Lead | None = None) -> Lead:
-        """Take the lead, also from `before`, or keep it for another lease; returns who has it now."""
+        """Take the lead, also from `before`, or keep it for a lease; returns who has it now. Raises ConfigError."""
         mine = msgspec.json.encode(lead)
         old = b"" if before is None else msgspec.json.encode(before)
         answer: Answer = self._client.eval(_LEAD, 1, LEAD, mine, int(LEASE_S * 1000), old)
-        return msgspec.json.decode(answer, type=Lead)
+        now = _lead(answer)
+        if now is None:
+            raise ConfigError("Whoever leads on this broker is of another version; take another database of Redis.")
+        return now
 
     def leader(self) -> Lead | None:
         """Who leads; None where nobody does."""
         answer: Answer = self._client.get(LEAD)
-        return None if answer is None else msgspec.json.decode(answer, type=Lead)
+        return _lead(answer)
 
     def resign(self, lead: Lead) -> None:
         """Lead no longer, and leave nothing of the run."""
@@ -54,7 +59,7 @@ class Board:
     def beat(self, beat: Beat) -> Lead | None:
         """Say that a machine is there; returns who leads."""
         answer: Answer = self._client.eval(_BEAT, 3, BEATS, SPOKE, LEAD, beat.machine, msgspec.json.encode(beat))
-        return None if answer is None else msgspec.json.decode(answer, type=Lead)
+        return _lead(answer)
 
     def beats(self) -> list[tuple[Beat, float]]:
         """What each machine said last, and how many seconds ago; also those that will not say anything any more."""
@@ -64,7 +69,7 @@ class Board:
             pipeline.time()
             said, spoke, now = pipeline.execute()
         at = dict(spoke)
-        return [(msgspec.json.decode(text, type=Beat), now[0] - at.get(name, 0.0)) for name, text in said.items()]
+        return [(_beat(name, text), now[0] - at.get(name, 0.0)) for name, text in said.items()]
 
     def forget(self, machine: str) -> None:
         """Take a machine that is gone off, with the orders that it will not do."""
@@ -96,7 +101,33 @@ class Board:
         if first is None:
             return []
         rest: Answer = self._client.lpop(_notices(run), _NOTICES_MOST)
-        return [msgspec.json.decode(text, type=Notice) for text in (first[1], *(rest or ()))]
+        heard = (_notice(text) for text in (first[1], *(rest or ())))
+        return [notice for notice in heard if notice is not None]
+
+
+def _lead(text: bytes | None) -> Lead | None:
+    """Who leads; nobody does for us who says it in another way."""
+    try:
+        return None if text is None else msgspec.json.decode(text, type=Lead)
+    except ValueError:
+        return None
+
+
+def _beat(name: bytes, text: bytes) -> Beat:
+    """What a machine said; of one that says it in another way no more than that, and it takes no orders."""
+    try:
+        return msgspec.json.decode(text, type=Beat)
+    except ValueError:
+        machine = name.decode(errors="replace")
+        return Beat(machine, machine, 0, 0, "", (), 0, 0, trouble=_ANOTHER_VERSION)
+
+
+def _notice(text: bytes) -> Notice | None:
+    """What a machine told; the coordinator finds out without what it cannot read."""
+    try:
+        return msgspec.json.decode(text, type=Notice)
+    except ValueError:
+        return None
 
 
 def _notices(run: str) -> str:

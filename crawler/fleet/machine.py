@@ -17,16 +17,27 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import msgspec
-
 from crawler.config import CrawlConfig
 from crawler.depot import open_depot
 from crawler.depot.base import Depot
-from crawler.errors import ConfigError, CrawlerError
+from crawler.errors import ConfigError, CrawlerError, StoreError
 from crawler.fleet.board import Board
 from crawler.fleet.broker import client_errors, reason
 from crawler.fleet.shift import Shift, fitted
-from crawler.fleet.words import BEAT_S, LEASE_S, Beat, Lead, Notice, Order, Plan, chunk_name, plan_name, read_states
+from crawler.fleet.words import (
+    BEAT_S,
+    LEASE_S,
+    Beat,
+    Lead,
+    Notice,
+    Order,
+    Plan,
+    chunk_name,
+    plan_name,
+    read_plan,
+    read_states,
+)
+from crawler.records import FlowState
 
 _SAY_BEATS = 15  # half a minute
 _IDLE_BEATS = 3  # without a chunk and without anybody who leads: then the processes are let go
@@ -34,7 +45,6 @@ _IDLE_BEATS = 3  # without a chunk and without anybody who leads: then the proce
 Say = Callable[[str], None]
 
 _TROUBLES: tuple[type[Exception], ...] = (CrawlerError, *client_errors())
-_decode_plan = msgspec.msgpack.Decoder(Plan).decode
 
 
 def chunks_most(procs: int) -> int:
@@ -83,6 +93,9 @@ class Machine:
         self._fences: dict[int, int] = {}
         self._renewed = time.monotonic()
         self._lost = False
+        self._trouble = ""  # why orders of the run that leads cannot be done here
+        self._looker = threading.Thread()
+        self._counting = threading.Lock()
         self.leaving = False
         self._left = threading.Event()
         self._telling = ThreadPoolExecutor(1, thread_name_prefix="telling")
@@ -132,19 +145,39 @@ class Machine:
             return "stale"
         try:
             shift = self._shift_of(order.run)
-            data = None if shift is None else self._depot().get(chunk_name(order.run, order.chunk))
+            states = None if shift is None else self._entries(order)
         except _TROUBLES as error:
-            self._say(f"Chunk {order.chunk} cannot be taken: {reason(error)}.")
+            self._complain(error)
             return "refused"
-        if shift is None or data is None:
+        if shift is None or states is None:
             return "stale"  # what came of it was taken in already
-        states = read_states(data)
+        self._trouble = ""
+        return self._add(shift, order, states)
+
+    def _add(self, shift: Shift, order: Order, states: tuple[FlowState, ...]) -> Callable[[], object] | str:
+        with self._counting:  # so that whoever hears of a later beat knows that it was not begun
+            if order.until is not None and self._count > order.until:
+                return "stale"
+            wait = shift.add(order.chunk, order.shard, states)
         self._tell(order.run, Notice("begun", order.chunk))
-        wait = shift.add(order.chunk, order.shard, states)
         if wait is None:
             return "known"
         self._fences[order.shard] = order.fence
         return wait
+
+    def _entries(self, order: Order) -> tuple[FlowState, ...] | None:
+        """The entries of a chunk; None where it was taken in already. Raises CrawlerError where that is not so."""
+        data = self._depot().get(chunk_name(order.run, order.chunk))
+        if data is None:
+            self._plan(order.run)  # it is there for as long as the run lasts, unless we do not see the store
+            return None
+        try:
+            return read_states(data)
+        except ValueError as error:
+            raise StoreError(
+                f"Chunk {order.chunk} of run {order.run} is damaged, or of another version of this program; install "
+                "the same one on all machines."
+            ) from error
 
     def _shift_of(self, run: str) -> Shift | None:
         """The shift of a run, begun if it is the one that leads. Raises CrawlerError."""
@@ -156,17 +189,31 @@ class Machine:
             self._lead = self._board.leader()  # it may have begun since our last beat
         if self._lead is None or self._lead.run != run:
             return None
-        data = self._depot().get(plan_name(run))
-        if data is None:
+        plan = self._plan(run)
+        if plan is None:
             return None
-        plan = _decode_plan(data)
-        self._allow(plan.config)
         attempt = f"{self.id}-{self._term}"
         told = functools.partial(self._tell, run)
         plan = fitted(plan, self._procs, self._conc)
         self._say(f"Run {run}: {self._procs} processes with {self._conc} requests in flight each.")
         self._shift = Shift(run, plan, self._depot(), attempt, self.host, self._folder, told)
         return self._shift
+
+    def _plan(self, run: str) -> Plan | None:
+        """How a run is done; None where it does not lead any more. Raises CrawlerError where we cannot do it."""
+        depot = self._depot()
+        data = depot.get(plan_name(run))
+        if data is not None:
+            plan = read_plan(data)
+            self._allow(plan.config)
+            return plan
+        lead = self._board.leader()
+        if lead is None or lead.run != run:
+            return None
+        raise ConfigError(
+            f"The store {depot.url} does not hold run {run} here; mount what its coordinator calls {lead.depot}, or "
+            "say with crawl worker --store where that is on this machine."
+        )
 
     def _allow(self, config: CrawlConfig) -> None:
         if config.parse is not None and config.parse not in self._parse:
@@ -182,6 +229,23 @@ class Machine:
     def _depot(self) -> Depot:
         assert self._lead is not None
         return self._depot_at(self._where or self._lead.depot)
+
+    def _complain(self, error: Exception) -> None:
+        """Say once what hinders us, and in every beat until it does so no more."""
+        text = str(error) if isinstance(error, CrawlerError) else f"Orders cannot be taken: {reason(error)}."
+        if text != self._trouble:
+            self._say(text)
+        self._trouble = text
+
+    def _look_again(self) -> None:
+        """Whether what hindered us still does: who says so gets no orders by which to find that out."""
+        try:
+            lead = self._lead
+            if lead is not None:
+                self._plan(lead.run)
+        except _TROUBLES:
+            return
+        self._trouble = ""
 
     def _tell(self, run: str, notice: Notice) -> None:
         """Tell the coordinator, in a thread that may wait for the broker: it will find out, also if it is not told."""
@@ -209,6 +273,9 @@ class Machine:
             self._beat()
         except client_errors() as error:
             self._mind(error)
+        if self._trouble and not self._looker.is_alive():  # in a thread of its own: a store may keep it waiting
+            self._looker = threading.Thread(target=self._look_again, name="look", daemon=True)
+            self._looker.start()
         shift = self._shift
         if shift is None:
             return
@@ -239,6 +306,8 @@ class Machine:
             self._new_term(at_once=True)
 
     def _follow(self, lead: Lead | None) -> None:
+        if lead != self._lead:
+            self._trouble = ""
         if lead is None:  # whoever led will come back, or another will
             idle = self._shift is not None and not self._shift.chunks
             self._idle = self._idle + 1 if idle else 0
@@ -261,20 +330,22 @@ class Machine:
             self._term += 1
 
     def _describe(self, *, left: bool = False) -> Beat:
-        self._count += 1
         shift = self._shift
+        with self._counting:
+            self._count += 1
+            chunks = () if shift is None else shift.chunks
         return Beat(
             machine=self.id,
             host=f"{self.host}:{os.getpid()}",
             term=self._term,
             count=self._count,
             run="" if shift is None else shift.run,
-            chunks=() if shift is None else shift.chunks,
+            chunks=chunks,
             chunks_most=chunks_most(self._procs),
             entries=entries_most(self._procs, self._conc),
             parse=self._parse,
             left=left,
-            trouble="" if shift is None else shift.hitch or shift.fault,
+            trouble=self._trouble or ("" if shift is None else shift.hitch or shift.fault),
             status=None if shift is None else shift.status(),
             deaths=0 if shift is None else shift.deaths,
             last_death="" if shift is None else shift.last_death,

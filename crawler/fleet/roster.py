@@ -21,6 +21,9 @@ _OUT_MOST = 16  # chunks of one shard that are out at once, most of them for the
 _HELD_CHUNKS = 4  # as many as this, in entries
 _FRESH_S = 2 * BEAT_S + 1.0  # who spoke no longer ago is there
 _MISSING = 3  # beats in which a machine does not name a chunk that it should have
+_BEGINS = 6  # beats in which an order may be begun
+_AGAIN_MOST = 2  # then it is another's turn
+_REST_S = 60.0
 _SHARDS_LEAST = 61
 _SHARDS_A_MACHINE = 4  # their hosts are not equally many, and one shard more or less than the others is a quarter
 _CRAWL_DELAY_S = 30.0  # the longest that a robots.txt is obeyed
@@ -59,6 +62,8 @@ class Out:
     ordered: bool = False  # its entries are in the depot, or on their way
     recalled: bool = False
     begun: bool = False
+    until: int = 0  # the beat of its machine until which it may be begun
+    again: int = 0  # how often it was ordered again
     missing: int = 0
     looked: int = 0  # how often nothing was in the depot
     attempt: str = ""
@@ -87,10 +92,14 @@ class Out:
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Seat:
-    """What is known of a machine: what it said last, for how long it is silent, and what it should have in hand."""
+    """What is known of a machine: what it said last, for how long it is silent, and what it should have in hand.
+
+    One that did not begin what it had rests until `rests_until`: others come before it.
+    """
 
     beat: Beat
     silent_s: float = 0.0
+    rests_until: float = 0.0
     outs: dict[int, Out] = dataclasses.field(default_factory=dict)
     reserved: bool = False
 
@@ -103,13 +112,23 @@ class Seat:
 
 @dataclasses.dataclass(slots=True, eq=False)
 class _Lease:
-    """A shard is leased to a machine, under a number that no earlier lease had."""
+    """A shard is leased to a machine, under a number that no earlier lease had.
+
+    It was `used` if a chunk of it was begun. One that is `over` gets no more, and ends when it has no more.
+    """
 
     machine: str
     fence: int
     outs: dict[int, Out] = dataclasses.field(default_factory=dict)
     idle_since: float = 0.0
     moving: bool = False
+    used: bool = False
+    over: bool = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of it was begun and is not through."""
+        return not any(out.begun for out in self.outs.values())
 
 
 class Roster:
@@ -132,7 +151,7 @@ class Roster:
         if lease is None:
             return int(not self._unplaced and any(self._able()))
         seat = self.seats.get(lease.machine)
-        if seat is None or seat.room <= 0 or lease.moving or len(lease.outs) >= _OUT_MOST:
+        if seat is None or seat.room <= 0 or lease.moving or lease.over or len(lease.outs) >= _OUT_MOST:
             return 0
         held = sum(len(out.held) for out in lease.outs.values())
         return int(held < _HELD_CHUNKS * self._config.chunk_size and all(out.begun for out in lease.outs.values()))
@@ -164,7 +183,9 @@ class Roster:
         if beat.count == seat.beat.count:
             return []
         seat.beat, seat.silent_s = beat, 0.0
-        return [out for out in seat.outs.values() if self._compare(out, beat)]
+        again = [out for out in seat.outs.values() if self._compare(out, seat)]
+        self._take_back(seat)
+        return again
 
     def lose(self, seat: Seat, cause: str, *, guilty: bool) -> None:
         """A machine is gone, and its leases with it; what it had begun is `guilty`, where it died."""
@@ -183,12 +204,41 @@ class Roster:
         lease = self._leases.get(out.shard)
         if lease is not None and lease.outs.pop(out.chunk, None) is not None:
             lease.idle_since = self._clock()
+            lease.used |= out.begun or bool(out.attempt) or not lease.over
+
+    def troubles(self) -> Iterator[tuple[str, str]]:
+        """Machines that something hinders: the name for people, and the sentence."""
+        now = self._clock()
+        for seat in self.seats.values():
+            if seat.beat.trouble:
+                yield seat.beat.host, seat.beat.trouble
+            elif seat.rests_until > now:
+                yield seat.beat.host, "It is there, and does not begin what it is ordered; others get that."
+
+    @property
+    def hindrance(self) -> str:
+        """Why no machine can do anything for this run, as a phrase; '' where one can."""
+        beats = [seat.beat for seat in self.seats.values()]
+        if not beats:
+            return "no machine is there; start some with crawl worker"
+        if any(map(self._may_use, self.seats.values())):
+            return ""
+        one = len(beats) == 1
+        there = "1 machine is there, it" if one else f"{len(beats):,} machines are there,"
+        knowing = [beat for beat in beats if self._knows(beat)]
+        if not knowing:
+            return f"{there} {'was not' if one else 'none was'} started with --parse {self._config.parse}"
+        trouble = next((beat.trouble for beat in knowing if beat.trouble), "")
+        if trouble:
+            return f"{there} {'cannot' if one else 'none can'} work: {trouble.rstrip('.')}"
+        return f"{there} {'works' if one else 'all work'} for another run"
 
     def balance(self) -> None:
         """End leases that nobody needs, and those of which a machine has more than its share, once they have rested."""
         now = self._clock()
         for shard, lease in list(self._leases.items()):
-            if not lease.outs and now - lease.idle_since >= self._linger_s + (0.0 if lease.moving else BEAT_S):
+            rest_s = (self._linger_s if lease.used else 0.0) + (0.0 if lease.moving or lease.over else BEAT_S)
+            if not lease.outs and now - lease.idle_since >= rest_s:
                 del self._leases[shard]
         names = [name for name, seat in self.seats.items() if self._may_use(seat)]
         share = -(-len(self._leases) // max(len(names), 1))
@@ -201,29 +251,52 @@ class Roster:
             for number, lease in enumerate(its):
                 lease.moving = number < len(its) - share
 
-    def _compare(self, out: Out, beat: Beat) -> bool:
+    def _compare(self, out: Out, seat: Seat) -> bool:
         """What a machine says of a chunk that it should have; whether it must be ordered again."""
+        beat = seat.beat
         if out.term < beat.term:
             out.lose("handed it back", self._clock())
         elif beat.run == self._run and out.chunk in beat.chunks:
             out.begin()
-            out.missing = out.looked = 0
+            out.missing, out.looked, seat.rests_until = 0, 0, 0.0
         else:
             out.missing += 1
-        if not out.missed or out.begun:
+        if not out.missed or out.begun or out.lost is not None:
             return False
+        if _hopeless(out, beat) and self._leases[out.shard].idle:
+            return False  # nothing else of its shard is in hand there, so another machine may have it
         out.missing = 0
+        out.again += 1
+        out.until = beat.count + _BEGINS
         return True
 
+    def _take_back(self, seat: Seat) -> None:
+        """End the leases of which a machine began nothing though it was ordered again, and will begin nothing more."""
+        hopeless = {out.shard for out in seat.outs.values() if out.lost is None and _hopeless(out, seat.beat)}
+        for lease in [self._leases[shard] for shard in hopeless]:
+            outs = lease.outs.values()
+            if all(not out.begun and out.lost is None and seat.beat.count > out.until for out in outs):
+                seat.rests_until = self._clock() + _REST_S
+                lease.over = True
+                for out in outs:
+                    out.lose(f"on {seat.beat.host} did not begin it", self._clock())
+
     def _may_use(self, seat: Seat) -> bool:
-        """Whether it works for nobody else, and was started with the function that this run needs."""
+        """Whether it works for nobody else, was started with the function that this run needs, and has no trouble."""
+        return seat.beat.run in ("", self._run) and self._knows(seat.beat) and not seat.beat.trouble
+
+    def _knows(self, beat: Beat) -> bool:
         parse = self._config.parse
-        return seat.beat.run in ("", self._run) and (parse is None or parse in seat.beat.parse)
+        return parse is None or parse in beat.parse
 
     def _choose(self) -> Seat | None:
-        """The machine that the next shard should be leased to: the one with the fewest."""
-        leases = Counter(lease.machine for lease in self._leases.values())
-        return min(self._able(), key=lambda seat: (leases[seat.beat.machine], len(seat.outs)), default=None)
+        """The machine that the next shard should be leased to: the one with the fewest, of those that begin theirs."""
+        leases, now = Counter(lease.machine for lease in self._leases.values()), self._clock()
+        return min(
+            self._able(),
+            key=lambda seat: (seat.rests_until > now, leases[seat.beat.machine], len(seat.outs)),
+            default=None,
+        )
 
     def _able(self) -> Iterator[Seat]:
         """The machines that a shard could be leased to."""
@@ -231,11 +304,14 @@ class Roster:
 
     def _seat_for(self, out: Out) -> Seat | None:
         lease = self._leases.get(out.shard)
+        if lease is not None and lease.over:
+            return None
         seat = self.seats.get(lease.machine) if lease is not None else None
         if not out.solo:
             return (seat if seat.room > 0 else None) if seat is not None else self._choose()
         able = [seat] if seat is not None else [one for one in self.seats.values() if self._may_use(one)]
-        best = min(able, key=lambda one: len(one.outs), default=None)
+        now = self._clock()
+        best = min(able, key=lambda one: (one.rests_until > now, len(one.outs)), default=None)
         if best is None or (best.reserved and any(other.solo for other in best.outs.values())):
             return None
         best.reserved = True  # it gets nothing else until it has nothing else, and then this one alone
@@ -245,5 +321,11 @@ class Roster:
         name = seat.beat.machine
         lease = self._leases.setdefault(out.shard, _Lease(name, next(self._fence)))
         out.machine, out.term, out.fence = name, seat.beat.term, lease.fence
+        out.until = seat.beat.count + _BEGINS
         lease.outs[out.chunk] = seat.outs[out.chunk] = out
         self.used.add(name)
+
+
+def _hopeless(out: Out, beat: Beat) -> bool:
+    """Whether it helps no more to order a chunk again that its machine has not begun."""
+    return not out.begun and (out.again >= _AGAIN_MOST or bool(beat.trouble))

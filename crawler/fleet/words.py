@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from crawler.config import CrawlConfig
+from crawler.errors import ConfigError
 from crawler.records import FlowState, Keep, Status
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -27,6 +28,8 @@ class Order(msgspec.Struct, frozen=True):
     """One task: a chunk of a run, for one machine and one term of it.
 
     `fence` is the number of the shard's lease: higher with each lease, so that an order which comes too late is known.
+    It may be begun until the machine has counted its beats to `until`: whoever hears of a later one that does not name
+    the chunk knows that this order will never be begun.
     """
 
     run: str
@@ -35,6 +38,7 @@ class Order(msgspec.Struct, frozen=True):
     fence: int
     machine: str
     term: int
+    until: int | None = None
 
 
 class Lead(msgspec.Struct, frozen=True):
@@ -49,8 +53,9 @@ class Beat(msgspec.Struct, frozen=True):
     """A machine says that it is there: for the `count`-th time, in its `term`, with these `chunks` of `run` in hand.
 
     Its orders go to the queue of `machine`; `host` is its name for people. It takes `chunks_most` chunks at once, and
-    no more where those hold `entries` entries. `parse` are the functions that it may run. A machine that `left` will
-    not be heard of again. Of its workers `deaths` have died in this term, the last one of `last_death`.
+    no more where those hold `entries` entries. `parse` are the functions that it may run. `trouble` is the sentence of
+    what hinders it just now. A machine that `left` will not be heard of again. Of its workers `deaths` have died in
+    this term, the last one of `last_death`.
     """
 
     machine: str
@@ -89,6 +94,9 @@ class Plan(msgspec.Struct, frozen=True):
     shards: int
 
 
+_decode_plan = msgspec.msgpack.Decoder(Plan).decode
+
+
 def queue_of(machine: str) -> str:
     """The Celery queue of a machine."""
     return f"crawler.{machine}"
@@ -97,6 +105,16 @@ def queue_of(machine: str) -> str:
 def plan_name(run: str) -> str:
     """The name of the object of a run's plan."""
     return f"runs/{run}/plan"
+
+
+def read_plan(data: bytes) -> Plan:
+    """The object of a run's plan; raises ConfigError where it is none, or asks for what cannot be done here."""
+    try:
+        return _decode_plan(data)
+    except ValueError as error:
+        raise ConfigError(
+            "The run's plan is damaged, or of another version of this program; install the same one on all machines."
+        ) from error
 
 
 def chunk_name(run: str, chunk: int) -> str:
