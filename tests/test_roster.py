@@ -285,3 +285,23 @@ def test_words_are_small_json() -> None:
 
     assert len(data) < 1000
     assert beat("a", chunks=tuple(range(100))) == msgspec.json.decode(data, type=Beat)
+
+
+def test_why_nobody_can_work_is_known() -> None:
+    """Nobody is there, nobody has the function, everybody is hindered, or all work for others; and when one can, ''."""
+    made, _ = roster(config=CrawlConfig(robots=False, parse="a.b:c"))
+    said = [made.hindrance]
+    for number, fields in enumerate(
+        ({}, {"parse": ("a.b:c",), "trouble": "No store."}, {"parse": ("a.b:c",), "run": "another"}), 1
+    ):
+        made.hear(beat(f"m{number}", **fields), 0.0)  # type: ignore[arg-type]
+        said.append(made.hindrance)
+    made.hear(beat("able", parse=("a.b:c",)), 0.0)
+
+    assert [
+        "no machine is there; start some with crawl worker",
+        "1 machine is there, it was not started with --parse a.b:c",
+        "2 machines are there, none can work, as was said",
+        "3 machines are there, none can work, as was said",
+    ] == said
+    assert "" == made.hindrance

@@ -228,9 +228,8 @@ class Roster:
         knowing = [beat for beat in beats if self._knows(beat)]
         if not knowing:
             return f"{there} {'was not' if one else 'none was'} started with --parse {self._config.parse}"
-        trouble = next((beat.trouble for beat in knowing if beat.trouble), "")
-        if trouble:
-            return f"{there} {'cannot' if one else 'none can'} work: {trouble.rstrip('.')}"
+        if any(beat.trouble for beat in knowing):
+            return f"{there} {'cannot' if one else 'none can'} work, as was said"
         return f"{there} {'works' if one else 'all work'} for another run"
 
     def balance(self) -> None:
