@@ -70,7 +70,7 @@ def _may_be_imported(module: ModuleType) -> bool:
         return True
     parent = sys.modules.get(name.rpartition(".")[0])
     path = getattr(parent, "__path__", None)
-    found = (finder.find_spec(name, path) for finder in sys.meta_path)
+    found = (finder.find_spec(name, path) for finder in sys.meta_path if hasattr(finder, "find_spec"))
     spec = next((spec for spec in found if spec is not None), None)
     return spec is not None and spec.origin == getattr(module, "__file__", None)
 
