@@ -536,15 +536,45 @@ class TestDamage:
 
         assert ["damaged.crawl"] == [path.name for path in tmp_path.iterdir()]
 
-    @pytest.mark.parametrize("form", ["cdxj", "wacz"])
-    def test_of_a_file_that_is_gone(self, tmp_path: Path, form: str) -> None:
-        """What is left goes along, and the records of the file that is gone are counted."""
-        with contextlib.closing(open_store(tmp_path / "two.crawl", file_bytes=1)) as store:
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> Path:
+        """A crawl of three pages in three archive files."""
+        folder = tmp_path / "files.crawl"
+        with contextlib.closing(open_store(folder, file_bytes=1)) as store:
             for seq in (1, 2, 3):
                 store.add(result(seq, f"http://site.test/{seq}", member(b"page", TEXT_HEADERS)))
                 store.commit({"offset": seq}, finished=True)
-        (tmp_path / "two.crawl" / "warc" / "00002.warc.gz").unlink()
-        written, unreadable = export(tmp_path / "two.crawl", form, tmp_path / "x")
+        return folder
+
+    @pytest.mark.parametrize("form", ["cdxj", "wacz"])
+    def test_of_a_file_that_is_gone(self, files: Path, tmp_path: Path, form: str) -> None:
+        """What is left goes along, and the records of the file that is gone are counted."""
+        (files / "warc" / "00002.warc.gz").unlink()
+        written, unreadable = export(files, form, tmp_path / "x")
+
+        assert (1, True) == (unreadable, written.startswith("2 captures"))
+
+    @pytest.mark.parametrize("form", ["cdxj", "wacz"])
+    def test_of_a_file_that_is_short(self, files: Path, tmp_path: Path, form: str) -> None:
+        """One that ends between two records is no whole one, and one that is a link to nothing is gone."""
+        os.truncate(files / "warc" / "00001.warc.gz", 0)
+        (files / "warc" / "00002.warc.gz").rename(tmp_path / "elsewhere")
+        (files / "warc" / "00002.warc.gz").symlink_to("nowhere")
+        written, unreadable = export(files, form, tmp_path / "x")
+
+        assert (2, True) == (unreadable, written.startswith("1 captures"))
+
+    @pytest.mark.parametrize("form", ["cdxj", "wacz"])
+    def test_of_a_depot(self, files: Path, tmp_path: Path, form: str) -> None:
+        """What other machines have fetched and nobody has any more is counted, too."""
+        depot = tmp_path / "depot" / "warc" / "run"
+        depot.mkdir(parents=True)
+        (files / "warc" / "00001.warc.gz").rename(depot / "1.warc.gz")
+        (files / "warc" / "00002.warc.gz").unlink()
+        with contextlib.closing(sqlite3.connect(files / "crawl.db")) as connection, connection:
+            connection.execute("INSERT INTO meta VALUES ('depot', ?)", (str(tmp_path / "depot"),))
+            connection.execute("UPDATE pages SET warc_file = 'warc/run/' || seq || '.warc.gz' WHERE seq < 3")
+        written, unreadable = export(files, form, tmp_path / "x")
 
         assert (1, True) == (unreadable, written.startswith("2 captures"))
 

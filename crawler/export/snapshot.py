@@ -22,8 +22,9 @@ from crawler.store.folder import CrawlFolder
 
 _ROWS = f"SELECT {', '.join(COLUMNS)} FROM pages ORDER BY seq"  # noqa: S608 - the names of a struct's fields
 
-
-_RECORDS = "SELECT warc_file, count(*) FROM pages WHERE warc_file IS NOT NULL GROUP BY warc_file"
+_RECORDS = """SELECT warc_file, count(*), max(warc_offset + warc_length) FROM pages
+    WHERE warc_file IS NOT NULL GROUP BY warc_file"""
+_BEYOND = "SELECT count(*) FROM pages WHERE warc_file = ? AND warc_offset + warc_length > ?"
 
 
 class WarcFile(NamedTuple):
@@ -84,18 +85,24 @@ class Snapshot:
     def archive(self) -> list[WarcFile]:
         """The archive's files in their order; what was not committed is no part of them.
 
-        The records of files that are gone count as `unreadable`.
+        The records of files that are gone, or too short to hold them, count as `unreadable`.
         """
         last, length = self.meta["warc_file"], int(self.meta["warc_length"])
-        files = [path for path in archive_files(self.folder.warc) if _order(path.name) <= _order(last)]
+        there = (path for path in archive_files(self.folder.warc) if path.is_file())
+        files = [path for path in there if _order(path.name) <= _order(last)]
         own = [WarcFile(path, length if path.name == last else path.stat().st_size) for path in files]
         elsewhere = self._elsewhere()
-        self._count_missing({warc.path.name for warc in own} | {warc.path.as_posix() for warc in elsewhere})
+        lengths = {warc.path.name: warc.length for warc in own}
+        self._count_missing(lengths | {warc.path.as_posix(): warc.length for warc in elsewhere})
         return own + elsewhere
 
-    def _count_missing(self, found: set[str]) -> None:
-        """Count the records of files that are gone."""
-        self.unreadable += sum(count for name, count in self._connection.execute(_RECORDS) if name not in found)
+    def _count_missing(self, lengths: dict[str, int]) -> None:
+        """Count the records that lie in none of the files with these `lengths`."""
+        for name, count, end in self._connection.execute(_RECORDS).fetchall():
+            if name not in lengths:
+                self.unreadable += count
+            elif (end or 0) > lengths[name]:
+                self.unreadable += int(self._connection.execute(_BEYOND, (name, lengths[name])).fetchone()[0])
 
     def _elsewhere(self) -> list[WarcFile]:
         """The files that other machines wrote, as far as a row points into them, or did before a retry."""
