@@ -109,6 +109,7 @@ MISTAKES = {
     "report good.crawl --html folder/../good.crawl/warc/x": "folder/../good.crawl/warc/x is a part of the crawl",
     "get good.crawl http://site.test/a --output good.crawl/crawl.lock": "good.crawl/crawl.lock is a part of the crawl",
     "export good.crawl --to csv good.crawl/crawl.db --overwrite": "good.crawl/crawl.db is a part of the crawl itself;",
+    "export good.crawl --to csv good.crawl/crawl.db-journal": "good.crawl/crawl.db-journal is a part of the crawl",
     "export good.crawl --to wacz pipe": "wacz cannot go to pipe; name a file.",
     "urls.txt --delay -1": "delay is -1.0, but must be at least 0 and finite.",
     "urls.txt --delay nan": f"--delay: 'nan' is no number{RUN}",
@@ -171,6 +172,35 @@ def test_unknown_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (1, "crawl: good.crawl holds no page of 'http://nowhere.test/'.\n") == said(
         capsys, "get", "good.crawl", "http://nowhere.test/"
     )
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["report good.crawl --html", "get good.crawl http://site.test/ --output", "export good.crawl --overwrite --to csv"],
+)
+def test_a_crawl_under_other_names(command: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody writes over the crawl that is read: not through links, nor where its archive has been moved to."""
+    (folder / "good.crawl" / "warc").rename(folder / "large")
+    (folder / "good.crawl" / "warc").symlink_to(folder / "large")
+    (folder / "soft").symlink_to(folder / "good.crawl" / "crawl.db")
+    os.link(folder / "good.crawl" / "crawl.db", folder / "hard")
+    os.link(folder / "large" / "00001.warc.gz", folder / "record")
+    for name in ("soft", "hard", "record", "large/00001.warc.gz", "large/new"):
+        expected = f"crawl: {name} is a part of the crawl itself; name another file.\n"
+        assert (2, expected) == said(capsys, *command.split(" "), name)
+
+    assert 0 == main([*command.split(" "), "good.crawl/beside"])
+    assert 0 == main(["get", "good.crawl", "http://site.test/"])
+
+
+def test_standard_output_is_no_part_of_a_crawl(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not even for who stands in its archive."""
+    monkeypatch.chdir(folder / "good.crawl" / "warc")
+
+    assert [0, 0] == [main(["report", "..", "--html", "-"]), main(["export", "..", "--to", "csv", "-"])]
+    assert capsys.readouterr().out.startswith("<!DOCTYPE html>")
 
 
 def test_a_secret_is_not_repeated(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -612,6 +612,13 @@ class TestTarget:
         assert (tmp_path / "link.csv").is_symlink()
         assert (tmp_path / "real.csv").read_text().startswith("url_surtkey,")
 
+    def test_of_bodies_is_no_file_of_the_crawl(self, out: Path, tmp_path: Path) -> None:
+        """A folder's link that leads into the crawl is not followed."""
+        (tmp_path / "bodies").mkdir()
+        (tmp_path / "bodies" / "index.jsonl").symlink_to(out / "crawl.db")
+        with pytest.raises(UsageError, match=r"index\.jsonl is a part of the crawl itself"):
+            export(out, "files", tmp_path / "bodies", overwrite=True)
+
     def test_that_is_no_file_is_written_to(self, out: Path, tmp_path: Path) -> None:
         """A pipe or a device takes what comes, and stays what it is."""
         os.mkfifo(tmp_path / "pipe")

@@ -58,7 +58,8 @@ def main(args: argparse.Namespace) -> int:
 def _write_page(folder: Path, stats: Stats, file: Path) -> None:
     from crawler.report.page import report_page  # lines do not pay for it
 
-    CrawlFolder(folder).refuse(file)
+    if str(file) != "-":
+        CrawlFolder(folder).refuse(file)
     page = report_page(folder.resolve().name, stats, datetime.datetime.now(datetime.UTC))
     if str(file) == "-":
         sys.stdout.write(page)

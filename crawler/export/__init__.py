@@ -36,5 +36,6 @@ def export(
         where = "standard output" if str(target) == "-" else str(target)
         raise UsageError(f"{form} cannot go to {where}; name a file.")
     with Snapshot(folder, name) as crawl:
-        crawl.folder.refuse(target)
+        if not out.is_stream:
+            crawl.folder.refuse(target)
         return module.write(crawl, out), crawl.unreadable

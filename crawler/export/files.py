@@ -25,6 +25,7 @@ STREAMS = False
 
 _IDENTIFIED = next(place for place, column in enumerate(COLUMNS) if column.name == "content_mime_detected")
 _MARK = "export.json"
+_INDEX = "index.jsonl"
 # Nothing here is run by whoever opens it, scripts in a browser aside.
 _SUFFIXES = {
     "application/atom+xml": ".xml",
@@ -59,7 +60,7 @@ def write(crawl: Snapshot, out: Target) -> str:
     """Each body that the archive holds, below `bodies/`, and the index: what `jsonl` writes, and `file`."""
     _claim(crawl, out)
     rows = bodies = 0
-    with Target(out.path / "index.jsonl", overwrite=True).opened() as index, writing(out.path):
+    with Target(out.path / _INDEX, overwrite=True).opened() as index, writing(out.path):
         for rows, (row, values) in enumerate(records(crawl), 1):  # noqa: B007 - the last one is how many there are
             file = _body(crawl, row, values[_IDENTIFIED], out.path)
             bodies += file is not None
@@ -69,6 +70,8 @@ def write(crawl: Snapshot, out: Target) -> str:
 
 def _claim(crawl: Snapshot, out: Target) -> None:
     """Make the folder ours; raises UsageError where it holds something else, or another crawl's bodies."""
+    for name in (_MARK, _INDEX):
+        crawl.folder.refuse(out.path / name)
     mark = {"crawl": hashlib.blake2b(crawl.meta["key"].encode(), digest_size=16).hexdigest()}
     with writing(out.path):
         if out.path.is_dir():

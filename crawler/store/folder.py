@@ -15,7 +15,7 @@ from crawler.store.archive import archive_files
 from crawler.store.database import kind_of
 from crawler.store.limits import is_limit
 
-_OWN = frozenset({"crawl.db", "crawl.db-wal", "crawl.db-shm", "crawl.lock", "spool", "warc"})
+_OWN = frozenset({"crawl.db", "crawl.db-journal", "crawl.db-wal", "crawl.db-shm", "crawl.lock", "spool", "warc"})
 
 
 class CrawlFolder:
@@ -54,9 +54,14 @@ class CrawlFolder:
             ) from error
 
     def refuse(self, target: Path) -> None:
-        """Raise UsageError where what somebody wants to write would replace a file of the crawl's own."""
-        real, folder = target.resolve(), self.path.resolve()
-        if real.is_relative_to(folder) and real.relative_to(folder).parts[:1] in {(name,) for name in _OWN}:
+        """Raise UsageError where what somebody wants to write is a file of the crawl's own, by whichever of its names.
+
+        The archive and the database may themselves be links to where there is room for them.
+        """
+        real = Path(os.path.realpath(target))  # unlike Path.resolve, also of links that go round in circles
+        places = [self.path / name for name in _OWN]
+        inside = any(real.is_relative_to(os.path.realpath(place)) for place in places)
+        if inside or any(_is_same(target, file) for file in (*places, *self._archived())):
             raise UsageError(f"{target} is a part of the crawl itself; name another file.")
 
     def lock(self) -> bool:
@@ -88,8 +93,15 @@ class CrawlFolder:
             shutil.rmtree(self.spool)
         else:
             self.spool.unlink(missing_ok=True)
-        for suffix in ("-wal", "-shm", ""):
+        for suffix in ("-journal", "-wal", "-shm", ""):
             self.database.with_name(self.database.name + suffix).unlink(missing_ok=True)
+
+    def _archived(self) -> list[Path]:
+        """The archive's files; none where we may not look."""
+        try:
+            return archive_files(self.warc)
+        except OSError:
+            return []
 
     def _refuse_strangers(self, *, though_damaged: bool) -> None:
         """Raise FolderError where others' files are all there is: recovery and restart delete files."""
@@ -102,3 +114,11 @@ class CrawlFolder:
         known = _OWN - {"warc"}
         if kind == "other" or (kind == "none" and not {path.name for path in self.path.iterdir()} <= known):
             raise FolderError(f"{self.path} is not empty and holds no crawl; choose an empty or a new folder.")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two names lead to one file, as hard links do."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
