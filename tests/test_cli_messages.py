@@ -44,6 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "taken" / "letter").touch()
     (tmp_path / "demo-list.txt").touch()
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "round").symlink_to("round")
     return tmp_path
 
 
@@ -111,6 +112,10 @@ MISTAKES = {
     "export good.crawl --to csv good.crawl/crawl.db --overwrite": "good.crawl/crawl.db is a part of the crawl itself;",
     "export good.crawl --to csv good.crawl/crawl.db-journal": "good.crawl/crawl.db-journal is a part of the crawl",
     "export good.crawl --to wacz pipe": "wacz cannot go to pipe; name a file.",
+    "export good.crawl --to files pipe": "files cannot go to pipe; name a folder.",
+    "export good.crawl --to csv round --overwrite": "round cannot be made, Too many levels of symbolic links; name",
+    "report good.crawl --html round": "round cannot be written, Too many levels of symbolic links; name another file.",
+    f"export good.crawl --to csv {'x' * 300}": f"{'x' * 300} cannot be made, File name too long; name another file.",
     "urls.txt --delay -1": "delay is -1.0, but must be at least 0 and finite.",
     "urls.txt --delay nan": f"--delay: 'nan' is no number{RUN}",
     "urls.txt --max-time inf": f"--max-time: 'inf' is no number{RUN}",

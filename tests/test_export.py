@@ -612,6 +612,16 @@ class TestTarget:
         assert (tmp_path / "link.csv").is_symlink()
         assert (tmp_path / "real.csv").read_text().startswith("url_surtkey,")
 
+    def test_of_a_link_to_nothing(self, out: Path, tmp_path: Path) -> None:
+        """Where it leads the file is made, and where it cannot be, the folder that is missing is named."""
+        (tmp_path / "link.csv").symlink_to("real.csv")
+        (tmp_path / "lost.csv").symlink_to("missing/x.csv")
+        export(out, "csv", tmp_path / "link.csv", overwrite=True)
+        with pytest.raises(UsageError, match=r"missing is no folder\."):
+            export(out, "csv", tmp_path / "lost.csv", overwrite=True)
+
+        assert (tmp_path / "real.csv").read_text().startswith("url_surtkey,")
+
     def test_of_bodies_is_no_file_of_the_crawl(self, out: Path, tmp_path: Path) -> None:
         """A folder's link that leads into the crawl is not followed."""
         (tmp_path / "bodies").mkdir()
@@ -671,6 +681,7 @@ class TestTarget:
 
         assert [*range(1, 12)] == [json.loads(line)["seq"] for line in ran.stdout.splitlines()]
         assert f"11 rows of {out} are in -.\n" == ran.stderr
+        assert ran.stdout == crawl("export", out, "--to", "jsonl", "/dev/stdout", cwd=tmp_path).stdout
         assert (2, "crawl: wacz cannot go to standard output; name a file.\n") == (refused.returncode, refused.stderr)
 
     def test_the_extra_is_named(self, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

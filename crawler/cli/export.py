@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from crawler.cli.remark import remark
 from crawler.errors import RunError
 from crawler.escape import printable
 from crawler.export import FORMS, export
@@ -45,8 +45,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], ab
 def main(args: argparse.Namespace) -> int:
     """Write it; raises what `export` does, and RunError where records are missing in what was written."""
     written, unreadable = export(args.folder, args.to, args.target, name=args.name, overwrite=args.overwrite)
-    said = sys.stderr if str(args.target) == "-" else sys.stdout
-    print(f"{written} of {printable(str(args.folder))} are in {printable(str(args.target))}.", file=said)
+    remark(f"{written} of {printable(str(args.folder))} are in {printable(str(args.target))}.", args.target)
     if unreadable:
         raise RunError(
             f"{unreadable:,} records of the archive could not be read; what only they hold is missing there."

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from crawler.cli.remark import remark
 from crawler.errors import UsageError
 from crawler.escape import printable
 from crawler.report.text import summary
@@ -68,7 +69,7 @@ def _write_page(folder: Path, stats: Stats, file: Path) -> None:
         file.write_text(page, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{file} cannot be written, {error.strerror}; name another file.") from error
-    print(f"The report on {printable(str(folder))} is in {printable(str(file))}.")
+    remark(f"The report on {printable(str(folder))} is in {printable(str(file))}.", file)
 
 
 def _print_in_colour(lines: Iterable[str]) -> None:

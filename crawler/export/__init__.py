@@ -34,7 +34,7 @@ def export(
     out = Target(target, overwrite)
     if out.is_stream and not module.STREAMS:
         where = "standard output" if str(target) == "-" else str(target)
-        raise UsageError(f"{form} cannot go to {where}; name a file.")
+        raise UsageError(f"{form} cannot go to {where}; name a {'folder' if form == 'files' else 'file'}.")
     with Snapshot(folder, name) as crawl:
         if not out.is_stream:
             crawl.folder.refuse(target)

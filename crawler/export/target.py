@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -26,16 +27,20 @@ class Target:
     def __init__(self, path: Path, overwrite: bool = False) -> None:
         self.path = path
         self.overwrite = overwrite
+        self._real = Path(os.path.realpath(path))  # unlike Path.resolve, also of links that go round in circles
 
     @property
     def is_stream(self) -> bool:
-        """Whether it cannot be replaced, nor be written but from front to back."""
-        return str(self.path) == "-" or (self.path.exists() and not self.path.is_file() and not self.path.is_dir())
+        """Whether it cannot be replaced, nor be written but from front to back. Raises UsageError where none can be."""
+        if str(self.path) == "-":
+            return True
+        mode = self._mode()
+        return mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
     @property
     def folder(self) -> Path:
         """Where there is room for what is needed on the way."""
-        return Path(tempfile.gettempdir()) if self.is_stream else self.path.parent
+        return Path(tempfile.gettempdir()) if self.is_stream else self._real.parent
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[BinaryIO]:
@@ -52,7 +57,7 @@ class Target:
                 yield stream
             return
         self._refuse()
-        real = self.path.resolve()
+        real = self._real
         part = real.with_name(f".{real.name[:200]}.{secrets.token_hex(4)}.part")
         with writing(self.path):
             try:
@@ -66,13 +71,23 @@ class Target:
                 part.unlink(missing_ok=True)
                 raise
 
+    def _mode(self) -> int | None:
+        """What kind of file is there, also behind a link; None where there is none."""
+        try:
+            return self.path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise UsageError(f"{self.path} cannot be made, {error.strerror}; name another file.") from error
+
     def _refuse(self) -> None:
         if self.path.is_dir():
             raise UsageError(f"{self.path} is a folder; name a file.")
         if not self.overwrite and os.path.lexists(self.path):
             raise UsageError(f"{self.path} is there already; name another file, or replace it with --overwrite.")
-        if not self.path.parent.is_dir():
-            raise UsageError(f"{self.path} cannot be made: {self.path.parent} is no folder.")
+        if not self._real.parent.is_dir():
+            parent = self._real.parent if self.path.is_symlink() else self.path.parent
+            raise UsageError(f"{self.path} cannot be made: {parent} is no folder.")
 
 
 @contextlib.contextmanager
