@@ -241,8 +241,8 @@ class TestRetry:
         self.crawl(site)
         files = self.files(site)
         with site.machine():
-            for share in (0.1, 0.4, 0.7):
-                with site.retry("--delay", "0.05") as child:
+            for share in (0.1, 0.3, 0.5):  # half of it is left for seconds: a retry that was done would begin anew
+                with site.retry("--delay", "0.15") as child:
                     until(lambda share=share: self.asked(site, targets) >= share * self.PAGES)  # type: ignore[misc]
                     child.kill()
             with site.retry() as child:
