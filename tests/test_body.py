@@ -18,6 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.body import Body, Verdict
+from crawler.config import CrawlConfig
+from crawler.errors import ConfigError
 
 CAP = 200_000
 ENCODERS = {
@@ -360,6 +362,23 @@ def test_accepted_types(content_type: str | None, accept: tuple[str, ...], accep
     verdict = body.head(200, "OK", "HTTP/1.1", headers)
     assert (accepted, accepted) == (verdict is Verdict.GO, body.problem is None)
     assert (verdict, b"x" if accepted else b"") == (body.feed(b"x"), body.payload)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits"),
+    [("text/*", "text/css"), ("*/*", "a/b"), ("*", "a/b"), ("application/*+json", "application/ld+json"),
+     ("*html*", "application/xhtml+xml"), ("TEXT/HTML", "text/html"), ("html", None), ("", None), ("text/", None),
+     ("/html", None), ("a/b/c", None), ("text/html; charset=utf-8", None), ("text/html,text/css", None)],
+)  # fmt: skip
+def test_types_that_may_be_accepted(pattern: str, fits: str | None) -> None:
+    """Each pattern fits some media type, or is refused as a setting: else it would deny every page."""
+    if fits is None:
+        with pytest.raises(ConfigError, match="is no media type; write one such as"):
+            CrawlConfig(accept_type=(pattern,))
+        return
+    body = Body(max_bytes=CAP, accept_type=CrawlConfig(accept_type=(pattern,)).accept_type)
+
+    assert Verdict.GO is body.head(200, "OK", "HTTP/1.1", (("Content-Type", fits),))
 
 
 def test_refused_type() -> None:

@@ -103,6 +103,7 @@ MISTAKES = {
     "demo --out /": "/ is no name for a new folder; name one with --out.",
     "demo --out /proc/a.crawl": "/proc/a.txt cannot be written: No such file or directory; name another folder",
     "urls.txt --accept-type html": "'html' is no media type; write one such as text/html or text/*, without parameters",
+    "urls.txt --accept-type text/html,text/": "'text/' is no media type; write one such as text/html or text/*",
     "urls.txt --accept-type text/html;q=1": "'text/html;q=1' is no media type; write one such as text/html or text/*",
     "query good.crawl ": "That asks for nothing; write a SELECT statement.",
     "query good.crawl --json SELECT(1)a,(2)a": "Two columns are called 'a', and an object has room for one; name them",
