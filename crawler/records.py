@@ -268,6 +268,11 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
             return False
         return 200 <= self.status < 300 or (self.status == 304 and self.changed == "same")
 
+    @property
+    def has_body(self) -> bool:
+        """Whether the archive holds a body, be it empty or cut; of a page whose type is not wanted it has the head."""
+        return bool(self.warc_length) and self.error_class != "type"
+
 
 def row_of(state: FlowState, outcome: Outcome, **columns: Any) -> Row:
     """The row of an entry that was admitted: what stands in its state, and the `columns` that say how it ended."""

@@ -57,6 +57,14 @@ def test_a_failure_has_a_row_and_no_records() -> None:
     )  # fmt: skip
 
 
+def test_a_type_that_is_not_wanted_has_no_body() -> None:
+    """Its head is archived; a digest of nothing would make all such pages one."""
+    result = encode(World({URL: [answer(200, HTML, b"page")]}), "archive", accept_type=("image/*",))
+
+    assert ("denied", "type", None) == (result.row.outcome, result.row.error_class, result.row.body_digest)
+    assert [b""] == [block.partition(b"\r\n\r\n")[2] for kind, _, block in records(result) if kind == "response"]
+
+
 def test_a_page_is_a_response_and_its_request() -> None:
     """The row points at the response's own record."""
     result = encode(World({URL: [answer(200, HTML, b"page")]}), "archive")

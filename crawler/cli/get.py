@@ -34,7 +34,7 @@ def main(args: argparse.Namespace) -> int:
         if args.output is not None:
             CrawlFolder(args.folder).refuse(args.output)
         page = results.get(args.url)
-    if not page.row.warc_length or page.row.error_class == "type":  # of one whose type is not wanted, there is the head
+    if not page.row.has_body:
         raise NotRecordedError(_why_empty(page))
     if args.headers:
         print(_head(page), end="\n\n", flush=True)

@@ -98,7 +98,7 @@ def _refuse(out: Target, mark: dict[str, str]) -> None:
 
 def _body(crawl: Snapshot, row: Row, identified: str | None, folder: Path) -> str | None:
     """Where the row's body lies, as a path within `folder`; None where it has none, or where it cannot be read."""
-    if not row.warc_length or row.body_digest is None or row.error_class == "type":
+    if not row.has_body or row.body_digest is None:
         return None
     digest = row.body_digest.partition(":")[2]
     stem = f"bodies/{digest[:2]}/{digest}"
