@@ -217,7 +217,7 @@ def check_header(name: str, value: str) -> None:
 
 def _check_media_type(pattern: str) -> None:
     """Raise ConfigError for a pattern that no media type fits, which have no parameters here (RFC 9110 §8.3.1)."""
-    if not re.fullmatch(r"[^\s;,/]+/[^\s;,/]+|[^\s;,]*\*[^\s;,]*", pattern):
+    if not re.fullmatch(r"[^\s;,/]+/[^\s;,/]+|[^\s;,/]*\*[^\s;,/]*", pattern):
         raise ConfigError(f"{pattern!r} is no media type; write one such as text/html or text/*, without parameters.")
 
 

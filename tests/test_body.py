@@ -368,7 +368,8 @@ def test_accepted_types(content_type: str | None, accept: tuple[str, ...], accep
     ("pattern", "fits"),
     [("text/*", "text/css"), ("*/*", "a/b"), ("*", "a/b"), ("application/*+json", "application/ld+json"),
      ("*html*", "application/xhtml+xml"), ("TEXT/HTML", "text/html"), ("html", None), ("", None), ("text/", None),
-     ("/html", None), ("a/b/c", None), ("text/html; charset=utf-8", None), ("text/html,text/css", None)],
+     ("/html", None), ("a/b/c", None), ("text/html; charset=utf-8", None), ("text/html,text/css", None),
+     ("*/", None), ("/*", None), ("*/*/*", None)],
 )  # fmt: skip
 def test_types_that_may_be_accepted(pattern: str, fits: str | None) -> None:
     """Each pattern fits some media type, or is refused as a setting: else it would deny every page."""
