@@ -565,6 +565,15 @@ class TestDamage:
         assert (2, True) == (unreadable, written.startswith("1 captures"))
 
     @pytest.mark.parametrize("form", ["cdxj", "wacz"])
+    def test_of_the_last_file_that_is_short(self, files: Path, tmp_path: Path, form: str) -> None:
+        """The file that the crawl would go on with is cut like any other."""
+        (offset,) = rows(files, "warc_offset", "seq = 3")[0]
+        os.truncate(files / "warc" / "00003.warc.gz", offset)
+        written, unreadable = export(files, form, tmp_path / "x")
+
+        assert (1, True) == (unreadable, written.startswith("2 captures"))
+
+    @pytest.mark.parametrize("form", ["cdxj", "wacz"])
     def test_of_a_depot(self, files: Path, tmp_path: Path, form: str) -> None:
         """What other machines have fetched and nobody has any more is counted, too."""
         depot = tmp_path / "depot" / "warc" / "run"

@@ -90,7 +90,8 @@ class Snapshot:
         last, length = self.meta["warc_file"], int(self.meta["warc_length"])
         there = (path for path in archive_files(self.folder.warc) if path.is_file())
         files = [path for path in there if _order(path.name) <= _order(last)]
-        own = [WarcFile(path, length if path.name == last else path.stat().st_size) for path in files]
+        sizes = [(path, path.stat().st_size) for path in files]
+        own = [WarcFile(path, min(size, length) if path.name == last else size) for path, size in sizes]
         elsewhere = self._elsewhere()
         lengths = {warc.path.name: warc.length for warc in own}
         self._count_missing(lengths | {warc.path.as_posix(): warc.length for warc in elsewhere})
