@@ -71,6 +71,7 @@ def fetch(state: FlowState, rules: FlowRules, allowed: str | None = None) -> Gen
         if not isinstance(onward, FlowState):
             return _fate(state, outcome, onward)
         state = onward
+        del outcome  # nor while we wait for the next host
     return state
 
 

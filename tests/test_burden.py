@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 
 import msgspec
 import pytest
@@ -10,7 +11,9 @@ from scripted import World, answer, state
 
 from crawler.burden import Burden, bare, weight
 from crawler.cookies import collect
+from crawler.exchange import Exchange
 from crawler.fates import Fate
+from crawler.flow import fetch
 from crawler.frontier import Frontier
 from crawler.records import FlowState, Hop
 from crawler.throttle import Throttle
@@ -60,3 +63,19 @@ def test_a_cookie_has_a_bound() -> None:
 
 def _hops(ending: Fate | FlowState) -> tuple[Hop, ...]:
     return ending.state.hops if isinstance(ending, Fate) else ending.hops
+
+
+def test_an_answer_that_led_on_is_let_go() -> None:
+    """While its entry waits for the next host, nothing holds the redirect's body: its hop has what is kept."""
+    world = World({"http://fast.test/": [HEAVY], "http://slow.test/": [answer(200)]})
+    flow = fetch(state("http://fast.test/"), world.rules())
+    action = flow.send(None)
+    while not isinstance(action, Exchange):
+        action = flow.send(world.do(action))
+    body = weakref.ref(action.body)
+    event = world.do(action)
+    world.exchanges.clear()
+    action = flow.send(event)
+    del event
+
+    assert body() is None
