@@ -240,14 +240,11 @@ class Body:
         """No more will come: decode what has waited for more."""
         try:
             self._catch_up()
-        except (MemoryError, OSError) as error:
-            self._lack(error)
-        self._ended = True
-        try:
             if self._decoder is not None:
                 self._decode(self._decoder, b"", last=True)
         except (MemoryError, OSError) as error:
             self._lack(error)
+        self._ended = True
 
     def _expect(self, codings: list[str]) -> None:
         """Get ready to decode; with a coding that is unknown (`utf-8`, `none`, …) the payload is the body."""

@@ -49,8 +49,11 @@ def bare(hop: Hop) -> Hop:
 def weight(hop: Hop) -> int:
     """Roughly the bytes that it takes."""
     body = len(hop.payload) + len(hop.request_body)
-    return body + len(hop.url) + len(hop.location) + _fields(hop.headers) + _fields(hop.request_headers)
+    return (
+        body + len(hop.url) + len(hop.location) + weight_of_fields(hop.headers) + weight_of_fields(hop.request_headers)
+    )
 
 
-def _fields(headers: Headers) -> int:
+def weight_of_fields(headers: Headers) -> int:
+    """The same of header fields alone."""
     return sum(len(name) + len(value) for name, value in headers)

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from crawler.burden import bare, weight
+from crawler.burden import bare, weight, weight_of_fields
 from crawler.config import CrawlConfig
-from crawler.records import Chunk, FlowState, Headers
+from crawler.records import Chunk, FlowState
 from crawler.urls import domain
 
 WINDOW_ENTRIES = 50_000
@@ -99,11 +99,7 @@ def _weight(state: FlowState) -> int:
     """Roughly the bytes that a state costs."""
     if not (state.hops or state.headers or state.body or state.extra):  # nearly all are but a URL
         return 400 + len(state.url) + len(state.target)
-    size = 400 + len(state.url) + len(state.target) + len(state.body) + _fields(state.headers)
+    size = 400 + len(state.url) + len(state.target) + len(state.body) + weight_of_fields(state.headers)
     if state.extra is not None:
         size += len(msgspec.msgpack.encode(state.extra))
     return size + sum(map(weight, state.hops))
-
-
-def _fields(headers: Headers) -> int:
-    return sum(len(name) + len(value) for name, value in headers)

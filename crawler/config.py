@@ -180,9 +180,11 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 def check_range(name: str, value: float | None, least: float, most: float) -> None:
     """Raise ConfigError where a number is given that has no meaning, or no machine could follow."""
-    if value is not None and not least <= value < math.inf:
+    if value is None:
+        return
+    if not least <= value < math.inf:
         raise ConfigError(f"{name} is {value}, but must be at least {least} and finite.")
-    if value is not None and value > most:
+    if value > most:
         raise ConfigError(f"{name} is {value}, but must be at most {most:,}.")
 
 

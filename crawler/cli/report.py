@@ -59,12 +59,11 @@ def main(args: argparse.Namespace) -> int:
 def _write_page(folder: Path, stats: Stats, file: Path) -> None:
     from crawler.report.page import report_page  # lines do not pay for it
 
-    if str(file) != "-":
-        CrawlFolder(folder).refuse(file)
     page = report_page(folder.resolve().name, stats, datetime.datetime.now(datetime.UTC))
     if str(file) == "-":
         sys.stdout.write(page)
         return
+    CrawlFolder(folder).refuse(file)
     try:
         file.write_text(page, encoding="utf-8")
     except OSError as error:

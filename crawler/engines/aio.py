@@ -24,6 +24,7 @@ from yarl import URL
 from crawler.body import Verdict
 from crawler.engines.connector import TRAIL, Connector, Trail
 from crawler.engines.http1 import (
+    FRAMINGS,
     LINE_BYTES,
     MOST_FIELDS,
     Fault,
@@ -210,9 +211,7 @@ class _Run:
 
     def _take_head(self, response: _Response) -> Verdict:
         version, given = response.version, response.headers
-        framings = (("content-length", given.getall("content-length", ())),
-                    ("transfer-encoding", given.getall("transfer-encoding", ())))  # fmt: skip
-        problem = framing_problem([(name, value) for name, values in framings for value in values])
+        problem = framing_problem((name, value) for name in FRAMINGS for value in given.getall(name, ()))
         if problem is not None or response.status < 100:
             raise HttpProcessingError(message=problem or "a status that is none")
         return self._body.head(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from crawler.engines.http1 import (
+    FRAMINGS,
     LINE_BYTES,
     MOST_FIELDS,
     MOST_INTERIM,
@@ -123,4 +124,4 @@ def _field(line: bytes) -> tuple[tuple[str, str], bool]:
     problem = framing_problem(((known, value),))
     if problem is not None:
         raise MalformedError("protocol", problem)
-    return (name, value), known in ("content-length", "transfer-encoding")
+    return (name, value), known in FRAMINGS

@@ -22,6 +22,9 @@ LINE_BYTES = 64 * 1024
 HEAD_BYTES = 300 * 1024
 """What a response's heads, interim ones included, may measure together: libcurl's own limit, for all engines."""
 
+FRAMINGS = ("content-length", "transfer-encoding")
+"""The fields that say where a message ends."""
+
 MOST_INTERIM = 100
 """How many interim answers (1xx, RFC 9110 §15.2) may come before the final one: a flood of them has no end."""
 
@@ -65,7 +68,7 @@ def tls_context(*, insecure: bool) -> ssl.SSLContext:
 
 def framing_problem(fields: Iterable[tuple[str, str]]) -> str | None:
     """What is wrong with how a head frames its message (RFC 9112 §6.3), in a few words; None where nothing is."""
-    framings = [(name, value) for name, value in fields if name in ("content-length", "transfer-encoding")]
+    framings = [(name, value) for name, value in fields if name in FRAMINGS]
     if len(framings) > 1:
         return "more than one framing"
     for name, value in framings:

@@ -5,6 +5,8 @@ Nothing here is needed to find a crawl again: a Redis that has forgotten everyth
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
 from crawler.errors import ConfigError
@@ -14,6 +16,7 @@ from crawler.fleet.words import BEAT_S, LEASE_S, Beat, Lead, Notice, queue_of
 LEAD = "crawler:lead"
 BEATS = "crawler:beats"
 SPOKE = "crawler:spoke"
+_Word = TypeVar("_Word", Beat, Lead, Notice)
 _ANOTHER_VERSION = "It is of another version of this program; install the same one on all machines."
 _QUEUE_KEYS = ("", "_kombu.binding.", "_kombu.binding_permanent.")  # all that kombu keeps of a queue
 _NOTICES_MOST = 500
@@ -41,7 +44,7 @@ class Board:
         mine = msgspec.json.encode(lead)
         old = b"" if before is None else msgspec.json.encode(before)
         answer: Answer = self._client.eval(_LEAD, 1, LEAD, mine, int(LEASE_S * 1000), old)
-        now = _lead(answer)
+        now = _read(answer, Lead)
         if now is None:
             raise ConfigError("Whoever leads on this broker is of another version; take another database of Redis.")
         return now
@@ -49,7 +52,7 @@ class Board:
     def leader(self) -> Lead | None:
         """Who leads; None where nobody does."""
         answer: Answer = self._client.get(LEAD)
-        return _lead(answer)
+        return _read(answer, Lead)
 
     def resign(self, lead: Lead) -> None:
         """Lead no longer, and leave nothing of the run."""
@@ -59,7 +62,7 @@ class Board:
     def beat(self, beat: Beat) -> Lead | None:
         """Say that a machine is there; returns who leads."""
         answer: Answer = self._client.eval(_BEAT, 3, BEATS, SPOKE, LEAD, beat.machine, msgspec.json.encode(beat))
-        return _lead(answer)
+        return _read(answer, Lead)
 
     def beats(self) -> list[tuple[Beat, float]]:
         """What each machine said last, and how many seconds ago; also those that will not say anything any more."""
@@ -101,31 +104,20 @@ class Board:
         if first is None:
             return []
         rest: Answer = self._client.lpop(_notices(run), _NOTICES_MOST)
-        heard = (_notice(text) for text in (first[1], *(rest or ())))
+        heard = (_read(text, Notice) for text in (first[1], *(rest or ())))
         return [notice for notice in heard if notice is not None]
-
-
-def _lead(text: bytes | None) -> Lead | None:
-    """Who leads; nobody does for us who says it in another way."""
-    try:
-        return None if text is None else msgspec.json.decode(text, type=Lead)
-    except ValueError:
-        return None
 
 
 def _beat(name: bytes, text: bytes) -> Beat:
     """What a machine said; of one that says it in another way no more than that, and it takes no orders."""
-    try:
-        return msgspec.json.decode(text, type=Beat)
-    except ValueError:
-        machine = name.decode(errors="replace")
-        return Beat(machine, machine, 0, 0, "", (), 0, 0, trouble=_ANOTHER_VERSION)
+    machine = name.decode(errors="replace")
+    return _read(text, Beat) or Beat(machine, machine, 0, 0, "", (), 0, 0, trouble=_ANOTHER_VERSION)
 
 
-def _notice(text: bytes) -> Notice | None:
-    """What a machine told; the coordinator finds out without what it cannot read."""
+def _read(text: bytes | None, kind: type[_Word]) -> _Word | None:
+    """What stands there; None where nothing does, or who wrote it says it in another way."""
     try:
-        return msgspec.json.decode(text, type=Notice)
+        return None if text is None else msgspec.json.decode(text, type=kind)
     except ValueError:
         return None
 
