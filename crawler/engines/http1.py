@@ -59,6 +59,7 @@ def tls_context(*, insecure: bool) -> ssl.SSLContext:
     paths = ssl.get_default_verify_paths()
     rootless = not (paths.cafile or paths.capath)
     context = ssl.create_default_context(cafile=trusted_roots()[0] if rootless else None)
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # Python 3.11.2 sets it: a cut would be an end (RFC 9112 §9.8)
     context.set_alpn_protocols(["http/1.1"])
     if insecure:
         context.check_hostname = False

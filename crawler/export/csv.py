@@ -6,11 +6,9 @@ text may differ from the one that was recorded; the other forms keep every chara
 
 from __future__ import annotations
 
-import contextlib
+import codecs
 import csv
-import io
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 from crawler.escape import formula_safe, printable
 from crawler.export.columns import COLUMNS, records
@@ -23,23 +21,13 @@ STREAMS = True
 def write(crawl: Snapshot, out: Target) -> str:
     """A line with the names of the columns, and one a row; NULL is an empty cell."""
     count = 0
-    with out.opened() as file, _text(file) as text:
-        writer = csv.writer(text, lineterminator="\r\n")
+    with out.opened() as file:
+        # Not a TextIOWrapper: one that could not be written closes the file where it is dropped, and that may be ours.
+        writer = csv.writer(codecs.getwriter("utf-8")(file), lineterminator="\r\n")
         writer.writerow(column.name for column in COLUMNS)
         for count, (_, values) in enumerate(records(crawl), 1):  # noqa: B007 - the last one is how many there are
             writer.writerow(map(_cell, values))
     return f"{count:,} rows"
-
-
-@contextlib.contextmanager
-def _text(file: BinaryIO) -> Iterator[io.TextIOWrapper]:
-    """The file as one of text, which is not closed with it."""
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    try:
-        yield text
-        text.flush()
-    finally:
-        text.detach()
 
 
 def _cell(value: Any) -> Any:
