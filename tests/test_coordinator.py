@@ -175,6 +175,20 @@ def test_what_is_of_another_version_is_left_out(executor: CeleryExecutor, redis:
         Board(client).lead(Lead("a", "b", "c"))
 
 
+def test_a_machine_of_another_version_that_goes_on_is_there(redis: Redis, board: Board) -> None:
+    """Each of its words is another, so that it is not taken for dead; and its name may be any bytes."""
+    client = redis.client()
+    client.hset(BEATS, b"\xff", "old")  # type: ignore[arg-type]  # it takes bytes, too
+    client.rpush(b"crawler.\xfe", "an order")  # type: ignore[arg-type]
+    counts = []
+    for at_s in (100, 102, 102):
+        client.zadd(SPOKE, {b"\xff": at_s})
+        board.sweep()
+        counts += [beat.count for beat, _ in board.beats()]
+
+    assert [100, 102, 102] == counts
+
+
 def test_what_came_back_to_a_machine_that_is_gone(redis: Redis, board: Board) -> None:
     """Redis gives back what it had not acknowledged, also after everybody forgot it: who leads next deletes it."""
     client = redis.client()

@@ -72,7 +72,7 @@ class Board:
             pipeline.time()
             said, spoke, now = pipeline.execute()
         at = dict(spoke)
-        return [(_beat(name, text), now[0] - at.get(name, 0.0)) for name, text in said.items()]
+        return [(_beat(name, text, at.get(name, 0.0)), now[0] - at.get(name, 0.0)) for name, text in said.items()]
 
     def forget(self, machine: str) -> None:
         """Take a machine that is gone off, with the orders that it will not do."""
@@ -85,9 +85,9 @@ class Board:
     def sweep(self) -> None:
         """Delete the queues of machines that are not there: what they held came back to them after all."""
         names: Answer = self._client.hkeys(BEATS)
-        there = {name.decode() for name in names}
+        there = {_name(name) for name in names}
         for key in self._client.scan_iter(f"{queue_of('')}*", count=1000, _type="LIST"):
-            machine = key.decode().removeprefix(queue_of(""))
+            machine = _name(key).removeprefix(queue_of(""))
             if machine not in there:
                 self.forget(machine)
 
@@ -108,10 +108,18 @@ class Board:
         return [notice for notice in heard if notice is not None]
 
 
-def _beat(name: bytes, text: bytes) -> Beat:
-    """What a machine said; of one that says it in another way no more than that, and it takes no orders."""
-    machine = name.decode(errors="replace")
-    return _read(text, Beat) or Beat(machine, machine, 0, 0, "", (), 0, 0, trouble=_ANOTHER_VERSION)
+def _name(name: bytes) -> str:
+    """The name of a machine or of its queue; ours are all UTF-8, others' may be anything."""
+    return name.decode(errors="replace")
+
+
+def _beat(name: bytes, text: bytes, at_s: float) -> Beat:
+    """What a machine said; of one that says it in another way no more than that, and it takes no orders.
+
+    When it did so then tells its words apart: else one that goes on would be taken for dead, again and again.
+    """
+    machine = _name(name)
+    return _read(text, Beat) or Beat(machine, machine, 0, int(at_s), "", (), 0, 0, trouble=_ANOTHER_VERSION)
 
 
 def _read(text: bytes | None, kind: type[_Word]) -> _Word | None:
