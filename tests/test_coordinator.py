@@ -178,8 +178,8 @@ def test_what_is_of_another_version_is_left_out(executor: CeleryExecutor, redis:
 def test_a_machine_of_another_version_that_goes_on_is_there(redis: Redis, board: Board) -> None:
     """Each of its words is another, so that it is not taken for dead; and its name may be any bytes."""
     client = redis.client()
-    client.hset(BEATS, b"\xff", "old")  # type: ignore[arg-type]  # it takes bytes, too
-    client.rpush(b"crawler.\xfe", "an order")  # type: ignore[arg-type]
+    client.hset(BEATS, b"\xff", "old")
+    client.rpush(b"crawler.\xfe", "an order")
     counts = []
     for at_s in (100, 102, 102):
         client.zadd(SPOKE, {b"\xff": at_s})

@@ -181,6 +181,14 @@ class TestTrouble:
 
         assert [True, True] == ["of another version of this program" in text for text in machine.said[-2:]]
 
+    def test_an_order_of_another_version(self, machine: Any) -> None:
+        """It is refused like what cannot be done; one that can be read is done beside it."""
+        machine._beat()
+        assert "refused" == machine.hear({"run": "run", "chunks": [1]})
+        assert self.trouble(machine).startswith("An order is of another version of this program")
+        assert self.over(machine)
+        assert "done" == machine.hear(msgspec.to_builtins(Order("run", 1, 0, 5, machine.id, 1)))
+
     def test_an_engine_that_is_not_installed(self, machine: Any, tmp_path: Path) -> None:
         """The plan is one that this machine cannot follow; it says which engine, and how to install it."""
         plan = msgspec.to_builtins(Plan(CrawlConfig(), "row", 5)) | {"config": {"engine": "steam"}}

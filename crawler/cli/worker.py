@@ -12,8 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from crawler.cli.flags import add_flags
 from crawler.config import CrawlConfig
 from crawler.errors import ConfigError, WorkerError
@@ -63,7 +61,7 @@ def main(args: argparse.Namespace) -> int:
     from crawler.fleet.board import Board
     from crawler.fleet.broker import Broker, connect, hush, needing
     from crawler.fleet.machine import Machine, chunks_most
-    from crawler.fleet.words import TASK, Order, queue_of
+    from crawler.fleet.words import TASK, queue_of
 
     hush()
     config = CrawlConfig(procs=args.procs, conc=args.conc)  # so that senseless numbers are refused here
@@ -76,8 +74,8 @@ def main(args: argparse.Namespace) -> int:
             where=args.store, broken=lambda: os.kill(os.getpid(), signal.SIGTERM),
         )  # fmt: skip
 
-        def take(order: dict[str, Any]) -> str:
-            return machine.take(msgspec.convert(order, Order))
+        def take(order: object) -> str:
+            return machine.hear(order)
 
         app.task(take, name=TASK)
         _stop_with(machine)

@@ -34,6 +34,7 @@ from crawler.fleet.words import (
     Plan,
     chunk_name,
     plan_name,
+    read_order,
     read_plan,
     read_states,
 )
@@ -58,7 +59,7 @@ def entries_most(procs: int, conc: int) -> int:
 
 
 class Machine:
-    """This machine, from `start` to `close`; `take` is called by as many threads as it takes chunks.
+    """This machine, from `start` to `close`; `hear` is called by as many threads as it takes chunks.
 
     `parse` are the functions that it may run, `where` its own path of the depot, `say` tells people what it does.
     `fault` is the sentence of what must end it, `broken` is called then. One that is `leaving` takes no more chunks.
@@ -114,6 +115,15 @@ class Machine:
             return wait
         wait()
         return "done"
+
+    def hear(self, words: object) -> str:
+        """Take an order as it came; one that cannot be read is refused, and the coordinator hears of that."""
+        try:
+            order = read_order(words)
+        except ConfigError as error:
+            self._complain(error)
+            return "refused"
+        return self.take(order)
 
     def stop(self) -> None:
         """Finish what is in flight, for some seconds, and hand back the rest."""

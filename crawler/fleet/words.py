@@ -117,6 +117,16 @@ def read_plan(data: bytes) -> Plan:
         ) from error
 
 
+def read_order(words: object) -> Order:
+    """An order as it came; raises ConfigError where it is none."""
+    try:
+        return msgspec.convert(words, Order)
+    except ValueError as error:
+        raise ConfigError(
+            "An order is of another version of this program; install the same one on all machines."
+        ) from error
+
+
 def chunk_name(run: str, chunk: int) -> str:
     """The name of the object of a chunk's entries."""
     return f"runs/{run}/chunks/{chunk}"
