@@ -627,6 +627,7 @@ def test_a_password_is_seen_by_nobody(origin: Origin, tmp_path: Path) -> None:
         (["--broker", "amqp://127.0.0.1", "--store", "s"], "A broker is written redis://host:port/0"),
         (["--broker", "redis://[bad", "--store", "s"], "A broker is written redis://host:port/0"),
         (["--broker", "redis://127.0.0.1/abc", "--store", "s"], "A broker is written redis://host:port/0"),
+        (["--broker", "redis://127.0.0.1/\u0663", "--store", "s"], "A broker is written redis://host:port/0"),
         (["--broker", "redis://127.0.0.1/0#1", "--store", "s"], "A broker is written redis://host:port/0"),
         (["--broker", "redis://127.0.0.1:1/0", "--store", "s"], "The broker redis://127.0.0.1:1/0 does not answer"),
         (["--broker", "redis://127.0.0.1:1/0"], "Many machines need both --broker and --store"),

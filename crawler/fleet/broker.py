@@ -105,7 +105,7 @@ def _parts(url: str) -> SplitResult | None:
         names_one = bool(parts.hostname) and (parts.port or 1) > 0 and not parts.fragment
     except ValueError:
         return None
-    is_redis = parts.scheme in ("redis", "rediss") and re.fullmatch(r"/?|/\d{1,9}", parts.path) is not None
+    is_redis = parts.scheme in ("redis", "rediss") and re.fullmatch(r"/?|/[0-9]{1,9}", parts.path) is not None
     return parts if is_redis and names_one else None
 
 
