@@ -189,6 +189,24 @@ def test_a_machine_of_another_version_that_goes_on_is_there(redis: Redis, board:
     assert [100, 102, 102] == counts
 
 
+def test_a_broker_that_refuses_meanwhile(executor: CeleryExecutor, redis: Redis) -> None:
+    """People hear once why nothing comes, however often it is asked; and once that it is back."""
+    client = redis.client()
+
+    def refused() -> int:
+        return int(client.info("commandstats").get("cmdstat_eval", {}).get("rejected_calls", 0))
+
+    client.execute_command("ACL", "SETUSER", "default", "-eval")
+    until(lambda: refused() >= 2)
+    client.execute_command("ACL", "SETUSER", "default", "+eval")
+    why = "this user has no permissions to run the 'eval' command (NoPermissionError)"
+
+    assert [[Said(f"The broker does not answer: {why}.")], [Said("The broker is back.")]] == [
+        heard(executor),
+        heard(executor),
+    ]
+
+
 def test_what_came_back_to_a_machine_that_is_gone(redis: Redis, board: Board) -> None:
     """Redis gives back what it had not acknowledged, also after everybody forgot it: who leads next deletes it."""
     client = redis.client()

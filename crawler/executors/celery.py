@@ -24,7 +24,7 @@ from crawler.errors import ConfigError, FolderError
 from crawler.executors.base import Died, ExecutorEvent, Moved, Refused, Replaced, Said, Settled
 from crawler.fleet.board import Board
 from crawler.fleet.broker import Broker, connect, needing
-from crawler.fleet.courier import AWAY, CARRIERS, Beats, Courier, Fetched, Found, Heard, Recalled, insist
+from crawler.fleet.courier import AWAY, CARRIERS, Beats, Courier, Deaf, Fetched, Found, Heard, Recalled, insist
 from crawler.fleet.roster import Out, Roster, shards_for
 from crawler.fleet.words import GRACE_S, LEASE_S, Beat, Lead, Notice, Order, Plan, chunk_name, plan_name
 from crawler.packs import Pack, chunk_of, names_of, rows_name
@@ -192,6 +192,8 @@ class CeleryExecutor:
             case Found():
                 self._hear_found(heard)
                 return self._conclude(self._outs.values())
+            case Deaf():
+                return [Said(f"The broker does not answer: {heard.cause}." if heard.cause else "The broker is back.")]
             case Beats():
                 return self._hear_beats(heard) + self._conclude(self._outs.values())
 

@@ -18,7 +18,7 @@ import msgspec
 from crawler.depot.base import Depot
 from crawler.errors import StoreError, WorkerError
 from crawler.fleet.board import Board
-from crawler.fleet.broker import Broker, client_errors
+from crawler.fleet.broker import Broker, client_errors, reason
 from crawler.fleet.words import (
     BEAT_S,
     TASK,
@@ -74,7 +74,14 @@ class Recalled:
     states: tuple[FlowState, ...]
 
 
-Heard = Beats | Found | Fetched | Recalled | Notice
+@dataclasses.dataclass(frozen=True, slots=True)
+class Deaf:
+    """The broker does not do what it is asked, for this `cause`; '' where it does so again."""
+
+    cause: str
+
+
+Heard = Beats | Found | Fetched | Recalled | Deaf | Notice
 AWAY: tuple[type[Exception], ...] = client_errors()
 """What a broker that is away makes its clients raise."""
 
@@ -196,8 +203,9 @@ class Courier:
             self._heard.put(error)
 
     def _hear(self) -> None:
-        """Keep the lead, and pass on what machines say; where the broker is away, try again."""
+        """Keep the lead, and pass on what machines say; where the broker is away, say so and try again."""
         heard_at: float | None = None
+        deaf = False
         while not self._leaving.is_set():
             try:
                 if heard_at is None or time.monotonic() - heard_at >= BEAT_S:
@@ -206,11 +214,17 @@ class Courier:
                         self._heard.put(_lost(lead))
                         return
                     beats, now = self._board.beats(), time.monotonic()
+                    if deaf:
+                        self._heard.put(Deaf(""))
+                    deaf = False
                     self._heard.put(Beats(beats, min(now - (heard_at or now), 2 * BEAT_S)))
                     heard_at = now
                 for notice in self._board.notices(self._lead.run, BEAT_S / 4):
                     self._heard.put(notice)
-            except AWAY:
+            except AWAY as error:
+                if not deaf:
+                    self._heard.put(Deaf(reason(error)))
+                deaf = True
                 heard_at = time.monotonic()  # only time counts in which it could be listened to
                 self._leaving.wait(BEAT_S / 4)
 
