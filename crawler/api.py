@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from crawler import forks
 from crawler.config import CrawlConfig, parse_names
 from crawler.errors import ConfigError, UsageError
 from crawler.executors.base import Executor
@@ -47,7 +48,7 @@ class Pool:
         self._lock = threading.Lock()
         self._idle: list[Executor] = []
         self._closed = False
-        self._process = os.getpid()
+        forks.heed(self)
         weakref.finalize(self, _end, self._idle).atexit = False  # with this process all of them leave by themselves
 
     def fetch(self, urls: Items, *, ordered: bool = False) -> Generator[Page, None, None]:
@@ -70,7 +71,6 @@ class Pool:
 
     def close(self) -> None:
         """End the workers that are kept. A call that still runs ends its own when it is done."""
-        self._heed_fork()
         with self._lock:
             self._closed = True
             idle = self._idle[:]
@@ -106,7 +106,6 @@ class Pool:
             self._give_back(executor, whole=whole)
 
     def _lease(self) -> Executor:
-        self._heed_fork()
         with self._lock:
             if self._closed:
                 raise UsageError("This pool is closed; make a new one.")
@@ -114,18 +113,16 @@ class Pool:
 
     def _give_back(self, executor: Executor, *, whole: bool) -> None:
         """Keep an executor whose call came to its end; one that was left early still works for nobody: end it."""
-        self._heed_fork()
         with self._lock:
             if whole and not self._closed:
                 self._idle.append(executor)
                 return
         executor.close()
 
-    def _heed_fork(self) -> None:
-        """In a process that was forked since, begin with nothing: the workers are those of the other one."""
-        if self._process != os.getpid():
-            self._process, self._lock = os.getpid(), threading.Lock()  # a thread that is not here may have had it
-            _end(self._idle)
+    def forked(self) -> None:
+        """In a process that is forked off, begin with nothing: the workers are those of the other one."""
+        self._lock = threading.Lock()
+        self._idle.clear()
 
 
 def _end(idle: list[Executor]) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from crawler import forks
+from crawler.errors import WorkerError
 from crawler.records import Entry, Request
 from crawler.sources.base import Mark, Source
 from crawler.sources.iterable import AsyncSource
@@ -34,6 +36,7 @@ class Feed:
         """The source's own mark after the last batch that was read."""
         self._thread = threading.Thread(target=self._read, name="list", daemon=True)
         self._thread.start()
+        forks.heed(self)
 
     @property
     def empty(self) -> bool:
@@ -68,10 +71,19 @@ class Feed:
     def close(self) -> None:
         """Read no further. A source that is waiting for its next entry, and cannot be told, ends with the process."""
         with self._lock:
+            if self._closed:
+                return
             self._closed = True
             self._lock.notify_all()
         if isinstance(self._source, AsyncSource):
             self._source.close()
+
+    def forked(self) -> None:
+        """In a process that is forked off nobody reads: what was read here is the other one's to crawl."""
+        self._lock = threading.Condition()
+        self._batches.clear()
+        self._ended = self._closed = True
+        self._fault = WorkerError(forks.INHERITED)
 
     @property
     def _has_room(self) -> bool:

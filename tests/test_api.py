@@ -350,6 +350,53 @@ def test_a_pool_heeds_a_fork(origin: Origin, tmp_path: Path) -> None:
     assert "0 299\n" == run_python(["-c", script], tmp_path)
 
 
+def test_a_fork_has_nothing_of_the_workers(origin: Origin, tmp_path: Path) -> None:
+    """No pipe stays open there by which a worker would see its parent live on."""
+    script = (
+        "import crawler, os\n"
+        "def opened():\n"
+        "    return sorted(os.listdir('/proc/self/fd'))\n"
+        "settings = {'procs': 2, 'allow_private': True, 'robots': False}\n"
+        "before = opened()\n"
+        "pool = crawler.Pool(**settings)\n"
+        f"assert len(list(pool.fetch([{origin.url('/bytes/1')!r}]))) == 1\n"
+        f"begun = crawler.fetch(({origin.url('/bytes/1')!r} + f'?{{n}}' for n in range(10**9)), **settings)\n"
+        "next(begun)\n"
+        "if not (child := os.fork()):\n"
+        "    after = opened()\n"
+        "    begun.close()\n"
+        "    os._exit(after != before)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), next(begun).status)"
+    )
+
+    assert "0 200\n" == run_python(["-c", script], tmp_path)
+
+
+def test_a_call_goes_on_in_one_process(origin: Origin, tmp_path: Path) -> None:
+    """Who goes on with it behind a fork is told so, and costs the other process no page, and doubles none."""
+    script = (
+        "import crawler, os\n"
+        f"urls = ({origin.url('/bytes/1')!r} + f'?{{n}}' for n in range(10**9))\n"
+        "begun = crawler.fetch(urls, procs=1, conc=4, chunk_size=2, allow_private=True, robots=False)\n"
+        "pages, said = [], set()\n"
+        "while len(pages) < 100:\n"
+        "    pages.append(next(begun).url)\n"
+        "    if len(pages) % 5:\n"
+        "        continue\n"
+        "    if not (child := os.fork()):\n"
+        "        try:\n"
+        "            [page for page in begun]\n"
+        "        except crawler.WorkerError as error:\n"
+        "            os._exit('fork' in str(error))\n"
+        "        os._exit(2)\n"
+        "    said.add(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "pages += [next(begun).url for _ in range(200)]\n"
+        "print(said, len(pages) - len(set(pages)))"
+    )
+
+    assert "{1} 0\n" == run_python(["-c", script], tmp_path)
+
+
 async def test_an_async_list_that_waits_is_closed(origin: Origin) -> None:
     """Who leaves the loop ends it, and no thread and no task is left."""
     ended = asyncio.Event()

@@ -19,6 +19,7 @@ from typing import Protocol
 
 import msgspec
 
+from crawler import forks
 from crawler.errors import WorkerError
 from crawler.executors.base import Died, ExecutorEvent, Moved, Refused, Settled
 from crawler.executors.child import two_pipes
@@ -114,7 +115,8 @@ class PipeExecutor:
         self._came_bytes = 0
         self._waking = threading.Lock()
         self._closed = False
-        self._process = os.getpid()
+        self._inherited = False
+        forks.heed(self)
 
     def _start_child(self, worker: int, read_fd: int, write_fd: int) -> Child:
         """Start worker number `worker`, which owns these two ends from now on. Raises OSError."""
@@ -129,6 +131,7 @@ class PipeExecutor:
 
     def send(self, worker: int, chunk: Chunk) -> None:
         """See `Executor.send`. Never blocks: what the pipe does not take waits."""
+        self._refuse_inherited()
         try:
             line = self._lines.get(worker) or self._start(worker)
         except OSError as error:
@@ -140,8 +143,7 @@ class PipeExecutor:
 
     def events(self, timeout_s: float | None) -> list[ExecutorEvent]:
         """See `Executor.events`."""
-        if self._process != os.getpid():
-            raise WorkerError("This call was begun before a fork, in the other process; begin one of your own here.")
+        self._refuse_inherited()
         self._gather(timeout_s)
         events, self._refused = self._refused, []
         self._came_bytes = 0
@@ -194,17 +196,12 @@ class PipeExecutor:
         1. Idle workers get the end mark, flush and leave; busy ones lose their pipes, which tells them to stop at
            once (their unfinished entries have no row, so a resume fetches them).
         2. Whoever is still there after a grace period, one for all of them, is killed.
-
-        In a process that was forked since, they are the other one's: then only what is open here is closed.
         """
         if self._closed:
             return
-        if self._process != os.getpid():
-            self._let_be()
-            return
         with self._waking:
             self._closed = True  # from here on nobody writes to a number that may soon be another file's
-            os.close(self._wake_write)
+            _shut(self, "_wake_write")
         for line in self._lines.values():
             if not line.held and not line.done:
                 line.told = True
@@ -217,17 +214,22 @@ class PipeExecutor:
             line.child.end(max(0.0, until - time.monotonic()))
             self._hang_up(line)
         self._selector.close()
-        os.close(self._wake_read)
+        _shut(self, "_wake_read")
 
-    def _let_be(self) -> None:
-        """Close what a fork has copied. The other process has the workers, and the same set of what is watched."""
-        self._closed = True
+    def forked(self) -> None:
+        """Close what was copied. The other process has the workers, and the same set of what is watched."""
+        self._closed = self._inherited = True
+        self._waking = threading.Lock()
         for line in self._lines.values():
             line.child.let_be()
             self._hang_up(line)
+        self._lines.clear()
         self._selector.close()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        _shut(self, "_wake_read", "_wake_write")
+
+    def _refuse_inherited(self) -> None:
+        if self._inherited:
+            raise WorkerError(forks.INHERITED)
 
     def _gather(self, timeout_s: float | None) -> None:
         """Let results pile up in the pipes for a moment: to be woken for each of them costs more than to read it.
@@ -395,11 +397,16 @@ class PipeExecutor:
         self._rests_until[worker] = time.monotonic() + _REST_S * 2.0**deaths
 
     def _hang_up(self, line: _Line) -> None:
-        for name in ("read_fd", "write_fd"):
-            descriptor = getattr(line, name)
-            if descriptor >= 0:
-                os.close(descriptor)
-                setattr(line, name, -1)
+        _shut(line, "read_fd", "write_fd")
+
+
+def _shut(owner: object, *names: str) -> None:
+    """Close the descriptors in these places, where they still are; a fork in between closes none of them twice."""
+    for name in names:
+        descriptor = getattr(owner, name)
+        if descriptor >= 0:
+            setattr(owner, name, -1)
+            os.close(descriptor)
 
 
 def _widen(descriptor: int, size: int) -> None:
