@@ -9,12 +9,13 @@ import inspect
 import re
 import sys
 from collections.abc import Callable
-from types import CodeType, ModuleType
+from types import CodeType
 from typing import Any
 
 import msgspec
 
 from crawler.errors import ConfigError
+from crawler.luggage import may_be_imported, pickled
 
 Function = Callable[[Any], Any]
 
@@ -51,41 +52,13 @@ def named(function: Function) -> Named:
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     text = f"{module}:{name}"
     loaded = sys.modules.get(module or "")
-    known = _NAME.fullmatch(text) and _found(loaded, name) is function
-    if loaded is not None and known and _may_be_imported(loaded):
+    if loaded is not None and _NAME.fullmatch(text) and _found(loaded, name) is function and may_be_imported(loaded):
         return text
     try:
-        code = _pickled(function, loaded if known else None)
+        code = pickled(function)
     except Exception as error:  # whatever the function has taken hold of says no in its own way
         raise ConfigError(f"The function {name} cannot be sent to the workers: {error}.") from error
     return ByValue(text, code, _fingerprint(function, code))
-
-
-def _may_be_imported(module: ModuleType) -> bool:
-    """Whether a worker finds the same module under its name; not one that was loaded from a path, or made."""
-    name = module.__name__
-    if name == "__main__":
-        return False
-    if name in sys.builtin_module_names:
-        return True
-    parent = sys.modules.get(name.rpartition(".")[0])
-    path = getattr(parent, "__path__", None)
-    found = (finder.find_spec(name, path) for finder in sys.meta_path if hasattr(finder, "find_spec"))
-    spec = next((spec for spec in found if spec is not None), None)
-    return spec is not None and spec.origin == getattr(module, "__file__", None)
-
-
-def _pickled(function: Function, module: ModuleType | None) -> bytes:
-    """The function by value, with what it uses of its `module`."""
-    import cloudpickle  # a crawl without such a function does not need it
-
-    if module is None or module.__name__ == "__main__":
-        return bytes(cloudpickle.dumps(function))
-    cloudpickle.register_pickle_by_value(module)
-    try:
-        return bytes(cloudpickle.dumps(function))
-    finally:
-        cloudpickle.unregister_pickle_by_value(module)
 
 
 def label(function: Named | None) -> str | None:
