@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 
 from crawler.errors import ConfigError
-from crawler.luggage import may_be_imported, pickled
 
 Function = Callable[[Any], Any]
 
@@ -49,6 +48,8 @@ def check_name(text: str) -> None:
 
 def named(function: Function) -> Named:
     """A function in the form in which it travels; raises ConfigError where it cannot."""
+    from crawler.luggage import may_be_imported, pickled  # neither a worker nor a crawl without one needs it
+
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     text = f"{module}:{name}"
     loaded = sys.modules.get(module or "")

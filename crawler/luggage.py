@@ -34,7 +34,7 @@ def may_be_imported(module: ModuleType) -> bool:
 
 def pickled(function: object) -> bytes:
     """The function by value; raises what cloudpickle does, and PicklingError for what no worker would find."""
-    import cloudpickle  # a crawl without such a function does not need it
+    import cloudpickle  # a function that travels by its name does not need it
 
     taken: dict[str, ModuleType | None] = {}  # None where workers have it themselves
 

@@ -30,6 +30,7 @@ from crawler.encoders import make_encoder
 from crawler.fates import FlowRules
 from crawler.flights import Flights
 from crawler.frontier import Frontier, Known
+from crawler.function import Function
 from crawler.function import load as function_of
 from crawler.sentinel import watch_parent
 from crawler.session import Session
@@ -102,8 +103,15 @@ def make_session(settings: Settings, engine: str, flights: Flights | None, throt
     )
     frontier = Frontier(rules, known, throttle)
     encode = make_encoder(settings.keep, config, worker=settings.worker, engine=engine)
-    function = function_of(config.parse) if config.parse is not None else None
-    return Session(frontier, encode, config.conc, config.chunk_size, usage, flights, function)
+    return Session(frontier, encode, config.conc, config.chunk_size, usage, flights, _function(settings))
+
+
+def _function(settings: Settings) -> Function | None:
+    """What pages are parsed with, found where the parent finds it: from here on its order of paths is ours too."""
+    if settings.config.parse is None:
+        return None
+    sys.path[:] = [*settings.sys_path, *(path for path in sys.path if path not in settings.sys_path)]
+    return function_of(settings.config.parse)
 
 
 def main() -> None:

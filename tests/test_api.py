@@ -500,6 +500,18 @@ print(len(pages), pages[0].status)
 """
 
 
+def test_a_function_is_of_the_module_that_the_script_has(origin: Origin, tmp_path: Path) -> None:
+    """Also where an installed one has the same name: the script's own folder comes first, and so it does in workers."""
+    (tmp_path / "iniconfig.py").write_text("def parse(page):\n    return 'mine'\n")
+    (tmp_path / "script.py").write_text(
+        "import crawler, iniconfig\n"
+        f"pages = crawler.fetch([{origin.url('/bytes/1')!r}], procs=1, allow_private=True, parse=iniconfig.parse)\n"
+        "print([page.parsed for page in pages])\n"
+    )
+
+    assert "['mine']\n" == run_python(["script.py"], tmp_path)
+
+
 @pytest.mark.parametrize("how", ["script", "command", "interpreter"])
 def test_no_guard_is_needed(origin: Origin, tmp_path: Path, how: str) -> None:
     """A script without `if __name__ == "__main__"`, `python -c`, and the interactive interpreter work."""
