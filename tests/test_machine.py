@@ -15,6 +15,7 @@ from crawler.config import CrawlConfig
 from crawler.depot.folder import FolderDepot
 from crawler.fleet import machine as module
 from crawler.fleet.machine import Machine
+from crawler.fleet.shift import HITCH_S
 from crawler.fleet.words import LEASE_S, Beat, Lead, Order, Plan, chunk_name, plan_name
 
 
@@ -60,8 +61,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             return lambda: None
 
         return SimpleNamespace(
-            run=run, fault="", hitch="", finished=0, chunks=(), deaths=0, last_death="", status=lambda: None,
-            add=add, end=ended.append,
+            run=run, fault="", hitch="", hitched_s=0.0, finished=0, chunks=(), deaths=0, last_death="",
+            status=lambda: None, add=add, end=ended.append,
         )  # fmt: skip
 
     ended: list[bool] = []
@@ -169,6 +170,38 @@ class TestTrouble:
         machine._beat()
 
         assert "" == self.trouble(machine)
+
+    def test_the_store_takes_nothing(self, machine: Any, tmp_path: Path) -> None:
+        """Who can read it and not write to it fetches nothing, and goes on when it can."""
+        trials = tmp_path / "depot" / "runs" / "run" / "machines"
+        trials.write_bytes(b"where a folder should be")
+
+        assert "refused" == order(machine)
+        assert [self.trouble(machine)] == machine.said
+        assert str(tmp_path) in machine.said[0]
+        assert not self.over(machine)
+        trials.unlink()
+        assert self.over(machine)
+        assert "done" == order(machine)
+
+    def test_the_store_takes_nothing_any_more(self, machine: Any) -> None:
+        """What is in hand is handed back when that has lasted for a while, not before; then nothing more is begun."""
+        order(machine)
+        machine._shift.end = lambda *, at_once: machine.ended.append(at_once)
+        machine._shift.hitch, machine._shift.hitched_s = "The store is read-only.", HITCH_S - 1
+        machine._tick()
+        machine._shift.hitched_s = HITCH_S + 1
+        machine.board.lead, lead = None, machine.board.lead  # whom the store is away for, too
+        machine._tick()
+        assert [] == machine.ended
+        machine.board.lead = lead
+        machine._tick()
+
+        assert [True] == machine.ended
+        assert "stale" == order(machine, 2)
+        assert "The store is read-only." == self.trouble(machine)
+        assert self.over(machine)
+        assert "done" == order(machine, 2, term=2)
 
     def test_what_cannot_be_read(self, machine: Any, tmp_path: Path) -> None:
         """A plan or a chunk of another version is refused, not ordered for ever."""

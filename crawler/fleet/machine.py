@@ -23,7 +23,7 @@ from crawler.depot.base import Depot
 from crawler.errors import ConfigError, CrawlerError, StoreError
 from crawler.fleet.board import Board
 from crawler.fleet.broker import client_errors, reason
-from crawler.fleet.shift import Shift, fitted
+from crawler.fleet.shift import HITCH_S, Shift, fitted
 from crawler.fleet.words import (
     BEAT_S,
     LEASE_S,
@@ -37,6 +37,7 @@ from crawler.fleet.words import (
     read_order,
     read_plan,
     read_states,
+    trial_name,
 )
 from crawler.records import FlowState
 
@@ -90,6 +91,7 @@ class Machine:
         self._count = 0
         self._idle = 0
         self._lead: Lead | None = None
+        self._is_led = False
         self._shift: Shift | None = None
         self._fences: dict[int, int] = {}
         self._renewed = time.monotonic()
@@ -202,6 +204,7 @@ class Machine:
         plan = self._plan(run)
         if plan is None:
             return None
+        self._try_store(run)
         attempt = f"{self.id}-{self._term}"
         told = functools.partial(self._tell, run)
         plan = fitted(plan, self._procs, self._conc)
@@ -224,6 +227,10 @@ class Machine:
             f"The store {depot.url} does not hold run {run} here; mount what its coordinator calls {lead.depot}, or "
             "say with crawl worker --store where that is on this machine."
         )
+
+    def _try_store(self, run: str) -> None:
+        """Find out now whether what is fetched can be laid down, not when it is there. Raises StoreError."""
+        self._depot().put(trial_name(run, self.id), b"")
 
     def _allow(self, config: CrawlConfig) -> None:
         if config.parse is not None and config.parse not in self._parse:
@@ -251,8 +258,8 @@ class Machine:
         """Whether what hindered us still does: who says so gets no orders by which to find that out."""
         try:
             lead = self._lead
-            if lead is not None:
-                self._plan(lead.run)
+            if lead is not None and self._plan(lead.run) is not None:
+                self._try_store(lead.run)
         except _TROUBLES:
             return
         self._trouble = ""
@@ -290,6 +297,11 @@ class Machine:
         if shift is None:
             return
         self.fault = shift.fault
+        if self._is_led and shift.hitched_s > HITCH_S:  # its coordinator sees the store, or it would have ended
+            self._trouble = shift.hitch
+            self._say(f"{shift.hitch} This machine hands back its chunks.")
+            self._new_term(at_once=True)
+            return
         if self._count % _SAY_BEATS == 0:
             hitch = f"; {shift.hitch}" if shift.hitch else "."
             self._say(f"Run {shift.run}: {shift.finished:,} entries done, {len(shift.chunks)} chunks in hand{hitch}")
@@ -318,6 +330,7 @@ class Machine:
     def _follow(self, lead: Lead | None) -> None:
         if lead != self._lead:
             self._trouble = ""
+        self._is_led = lead is not None
         if lead is None:  # whoever led will come back, or another will
             idle = self._shift is not None and not self._shift.chunks
             self._idle = self._idle + 1 if idle else 0

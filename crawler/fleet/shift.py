@@ -24,6 +24,9 @@ from crawler.packs import Packer
 from crawler.records import FlowState, Result, Status
 from crawler.store.warcinfo import make_warcinfo
 
+HITCH_S = 60.0
+"""How long what was fetched waits for a store that does not take it; then other machines may do better."""
+
 _TICK_S = 0.25
 _PART_BYTES = 32 * 1024**2
 _PART_ROWS = 20_000
@@ -51,8 +54,8 @@ class Shift:
     """From the first chunk of a run on this machine to the last, or to where it must let go.
 
     `attempt` names its packs; `told` is called with what the coordinator should hear, and may raise nothing. `fault`
-    is the sentence of what ended it, if that was no order; `hitch` of what it is waiting for just now. `finished`
-    counts the entries that it did.
+    is the sentence of what ended it, if that was no order; `hitch` of what it is waiting for just now, and for
+    `hitched_s`. `finished` counts the entries that it did.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Shift:
         self.run = run
         self.fault = self.hitch = ""
         self.finished = 0
+        self._hitched_at = 0.0
         self._plan = plan
         self._depot = depot
         self._attempt = attempt
@@ -86,6 +90,11 @@ class Shift:
         """The chunks in hand, those included of which the last part is being laid down."""
         with self._lock:
             return tuple(self._jobs)
+
+    @property
+    def hitched_s(self) -> float:
+        """For how many seconds nothing could be laid down."""
+        return time.monotonic() - self._hitched_at if self.hitch else 0.0
 
     @property
     def deaths(self) -> int:
@@ -246,12 +255,14 @@ class Shift:
             try:
                 name = lay_down()
             except StoreError as error:
+                if not self.hitch:
+                    self._hitched_at = time.monotonic()
                 self.hitch = str(error)
             else:
                 self.hitch = ""
                 return name
             tries += 1
-            if self._stops_at is not None and tries > len(_AGAIN_S):
+            if self._stops_at is not None and (tries > len(_AGAIN_S) or self.hitched_s > HITCH_S):
                 return None
             time.sleep(_AGAIN_S[min(tries, len(_AGAIN_S)) - 1])
 

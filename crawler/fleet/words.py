@@ -132,6 +132,11 @@ def chunk_name(run: str, chunk: int) -> str:
     return f"runs/{run}/chunks/{chunk}"
 
 
+def trial_name(run: str, machine: str) -> str:
+    """The name of the empty object by which a machine finds out whether it can lay down what it fetches."""
+    return f"runs/{run}/machines/{machine}"
+
+
 def write_states(states: tuple[FlowState, ...]) -> bytes:
     """The object of a chunk's entries."""
     return _encode(states)
