@@ -4,11 +4,13 @@ import os
 import sys
 
 from crawler.cli.main import main
+from crawler.garbage import collect_less
 
 
 def run() -> None:
     """Be the command. It leaves without taking its modules apart, which would take a tenth of the shortest crawl."""
     _fill_standard_streams()
+    collect_less()
     status = main()
     try:
         sys.stdout.flush()

@@ -32,6 +32,7 @@ from crawler.flights import Flights
 from crawler.frontier import Frontier, Known
 from crawler.function import Function
 from crawler.function import load as function_of
+from crawler.garbage import collect_less
 from crawler.sentinel import watch_parent
 from crawler.session import Session
 from crawler.throttle import Throttle
@@ -121,6 +122,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.PARENTS)
     read_fd, write_fd, record = (int(argument) for argument in sys.argv[1:4])
     watch_parent(read_fd)
+    collect_less()
     descriptors.raise_limit()
     with contextlib.suppress(ImportError):  # what cannot be imported yet may be with the parent's `sys.path`
         _load(engines.load(sys.argv[4]))
