@@ -11,9 +11,10 @@ import fnmatch
 import math
 
 from crawler.budget import Budget, Buffer
+from crawler.charset import charset_by
 from crawler.codings import CODINGS, SLICE_BYTES, SMALL_CODINGS, CodingError, Decoder
 from crawler.digests import Digest
-from crawler.headers import first, media_type, members
+from crawler.headers import by_name, media_type_of, members
 from crawler.records import ErrorClass, Headers, Truncated
 
 START_BYTES = 1024
@@ -85,6 +86,7 @@ class Body:
         self.reason = ""
         self.http_version = ""
         self.headers: Headers = ()
+        self._fields: dict[str, str] = {}  # the same, by name
         self.truncated: Truncated | None = None
         self.problem: ErrorClass | None = None
         self.problem_text = ""
@@ -106,13 +108,14 @@ class Body:
     def head(self, status: int, reason: str, http_version: str, headers: Headers) -> Verdict:
         """Take the final head; STOP where its media type is not wanted."""
         self.status, self.reason, self.http_version, self.headers = status, reason, http_version, headers
+        self._fields = by_name(headers)
         if not self._accepts():
             self.problem, self.problem_text = "type", f"The media type {self.content_type!r} is not accepted."
             self._ended = True
             return Verdict.STOP
         if self._method == "HEAD" or status < 200 or status in (204, 304):  # RFC 9112 §6.3
             self._ended = True
-        else:
+        elif "content-encoding" in self._fields:
             self._expect(members(headers, "content-encoding"))
         return Verdict.GO
 
@@ -151,12 +154,17 @@ class Body:
 
     def header(self, name: str) -> str | None:
         """The value of the first header field called `name` (in any case)."""
-        return first(self.headers, name.lower())
+        return self._fields.get(name.lower())
 
     @property
     def content_type(self) -> str | None:
         """The media type of Content-Type alone, in lower case, at most 255 characters; None if absent."""
-        return media_type(self.headers)
+        return media_type_of(self._fields.get("content-type"))
+
+    @property
+    def charset(self) -> str | None:
+        """The canonical name of the decoded body's encoding; None: nothing says it."""
+        return charset_by(self._fields.get("content-type"), self.start)
 
     @property
     def bytes_wire(self) -> int:
@@ -227,8 +235,7 @@ class Body:
 
     def _catch_up(self) -> None:
         """Take what has waited, as if it came now: whatever the pieces are, the outcome is the same. Raises OSError."""
-        if self._waiting is None:
-            return
+        assert self._waiting is not None
         data, self._waiting, self._waiting_bytes = self._waiting.value(), None, 0
         self._ended = False
         for at in range(0, len(data), SLICE_BYTES):
@@ -239,7 +246,8 @@ class Body:
     def _finish(self) -> None:
         """No more will come: decode what has waited for more."""
         try:
-            self._catch_up()
+            if self._waiting is not None:
+                self._catch_up()
             if self._decoder is not None:
                 self._decode(self._decoder, b"", last=True)
         except (MemoryError, OSError) as error:

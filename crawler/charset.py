@@ -7,12 +7,13 @@ import re
 
 import webencodings
 
-from crawler.headers import first, media_type
+from crawler.headers import first, media_type_of
 from crawler.records import Headers
 
 _PRESCAN_BYTES = 1024
 _FIELD_LENGTH = 1024  # characters of a Content-Type that are looked at; they are remembered
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16be"), (b"\xff\xfe", "utf-16le"))
+_MARKS = tuple(mark for mark, _ in _BOMS)
 # A parameter of a media type, its value a quoted string or a token (RFC 9110 §5.6.6); servers write spaces.
 _PARAMETER = re.compile(r'(?<=[;\s])([^\s;="]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;,\s]*)')
 
@@ -24,16 +25,20 @@ _XML = re.compile(rb"""<\?xml[^>]*?encoding[\x00-\x20]*=[\x00-\x20]*(?:"([^">\x0
 
 
 def charset_of(headers: Headers, body_start: bytes) -> str | None:
+    """The encoding of a body with these header fields, as `charset_by` finds it."""
+    return charset_by(first(headers, "content-type"), body_start)
+
+
+def charset_by(content_type: str | None, body_start: bytes) -> str | None:
     """The canonical name of the body's encoding (WHATWG Encoding §4.2, in lower case); None: nothing says it.
 
     In this order: a byte order mark, the `charset` parameter of Content-Type, and for HTML and XML (or where
     there is no type) what the first 1,024 bytes of the decoded body declare.
     """
-    for mark, name in _BOMS:
-        if body_start.startswith(mark):
-            return name
-    found = _labelled((first(headers, "content-type") or "")[:_FIELD_LENGTH])
-    kind = media_type(headers)
+    if body_start.startswith(_MARKS):
+        return next(name for mark, name in _BOMS if body_start.startswith(mark))
+    found = _labelled((content_type or "")[:_FIELD_LENGTH])
+    kind = media_type_of(content_type)
     if found is None and (kind is None or kind.endswith(("html", "xml"))):
         found = _declared(body_start[:_PRESCAN_BYTES])
     return found

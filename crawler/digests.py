@@ -13,8 +13,8 @@ class Digest:
 
     __slots__ = ("_label", "_sha1")
 
-    def __init__(self, data: bytes = b"") -> None:
-        self._sha1 = hashlib.sha1(data, usedforsecurity=False)
+    def __init__(self) -> None:
+        self._sha1 = hashlib.sha1(usedforsecurity=False)
         self._label: str | None = None
 
     def update(self, data: bytes) -> None:
@@ -26,6 +26,14 @@ class Digest:
         if self._label is None:
             self._label = _label(self._sha1.digest())
         return self._label
+
+
+def digest_of(*pieces: bytes) -> str:
+    """The digest of what is all there."""
+    sha1 = hashlib.sha1(usedforsecurity=False)
+    for piece in pieces:
+        sha1.update(piece)
+    return _label(sha1.digest())
 
 
 def _label(digest: bytes) -> str:

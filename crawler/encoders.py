@@ -13,9 +13,8 @@ import msgspec
 from crawler import warc
 from crawler.body import Body
 from crawler.changes import is_unmodified, judge
-from crawler.charset import charset_of
 from crawler.config import CrawlConfig
-from crawler.digests import Digest
+from crawler.digests import digest_of
 from crawler.fates import Fate
 from crawler.headers import is_public
 from crawler.records import Earlier, Headers, Hop, Keep, Result, Row, row_of
@@ -49,7 +48,9 @@ def _secret(own: Headers) -> frozenset[str]:
 
 def _archived(fate: Fate, row: Row, redact: frozenset[str]) -> Result:
     """The records of the whole chain, each redirect's and the page's own, as one piece of bytes."""
-    records = b"".join(b"".join(_records(hop, str(Digest(hop.payload)), redact)) for hop in fate.state.hops)
+    records = b""
+    for hop in fate.state.hops:
+        records += b"".join(_records(hop, digest_of(hop.payload), redact))
     if fate.body is None:
         return Result(row, records)
     identified = warc.identify(fate.body.start)
@@ -140,6 +141,10 @@ def _records(
 
 def _row(fate: Fate, worker: int, engine: str) -> Row:
     state, timings = fate.state, fate.timings
+    dns_ms, connect_ms, tls_ms, ttfb_ms, total_ms = [
+        None if milliseconds is None else round(milliseconds, 3)
+        for milliseconds in (fate.dns_ms, timings.connect_ms, timings.tls_ms, timings.ttfb_ms, timings.total_ms)
+    ]
     return row_of(
         state,
         fate.outcome,
@@ -147,11 +152,11 @@ def _row(fate: Fate, worker: int, engine: str) -> Row:
         error=fate.error,
         attempts=fate.attempts,
         fetched_at=_date(fate.started),
-        dns_ms=_rounded(fate.dns_ms),
-        connect_ms=_rounded(timings.connect_ms),
-        tls_ms=_rounded(timings.tls_ms),
-        ttfb_ms=_rounded(timings.ttfb_ms),
-        total_ms=_rounded(timings.total_ms),
+        dns_ms=dns_ms,
+        connect_ms=connect_ms,
+        tls_ms=tls_ms,
+        ttfb_ms=ttfb_ms,
+        total_ms=total_ms,
         redirects=_redirects(state.hops),
         ip=fate.ip,
         engine=engine,
@@ -169,7 +174,7 @@ def _answer(body: Body | None) -> dict[str, Any]:
         "bytes_wire": body.bytes_wire,
         "bytes_body": body.bytes_body,
         "content_type": body.content_type,
-        "charset": charset_of(body.headers, body.start),
+        "charset": body.charset,
         "digest": body.digest,
         "body_digest": body.body_digest if body.problem != "type" else None,  # nobody knows: it was not fetched
         "truncated": body.truncated,
@@ -189,10 +194,6 @@ def _redirects(hops: tuple[Hop, ...]) -> str | None:
 def _field(body: Body, name: str) -> str | None:
     value = body.header(name)
     return value[:_FIELD_LENGTH] if value is not None else None
-
-
-def _rounded(milliseconds: float | None) -> float | None:
-    return None if milliseconds is None else round(milliseconds, 3)
 
 
 def _date(seconds: float) -> str:

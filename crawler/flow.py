@@ -59,6 +59,8 @@ def fetch(state: FlowState, rules: FlowRules, allowed: str | None = None) -> Gen
                 return refusal
             allowed = state.target
         outcome = yield from _try(state, rules)
+        if _is_last(outcome, rules):
+            return _fate(state, outcome)
         state = msgspec.structs.replace(state, spent_s=state.spent_s + outcome.spent_s)
         pause = pause_before_retry(state, outcome, rules)
         if pause is not None:
@@ -73,6 +75,12 @@ def fetch(state: FlowState, rules: FlowRules, allowed: str | None = None) -> Gen
         state = onward
         del outcome  # nor while we wait for the next host
     return state
+
+
+def _is_last(outcome: Attempt, rules: FlowRules) -> bool:
+    """Whether an answer neither leads on nor may be another in a moment, as nearly all do not."""
+    status = outcome.status
+    return isinstance(outcome.event, Reply) and status not in rules.passing and status not in REDIRECTS
 
 
 def sent_on(state: FlowState, detour: Detour) -> FlowState:
@@ -156,6 +164,8 @@ def _allowed(host: str, addresses: tuple[str, ...], rule: AddressRule, *, strict
     if not addresses:
         return Failure("dns", f"{host} has no address", sent=False)
     refused = [address for address in addresses if rule.refuses(address) is not None]
+    if not refused:
+        return addresses
     if len(refused) == len(addresses) or (strictly and refused):  # a proxy may connect to any of them
         return Failure("blocked_address", f"{refused[0]}: {rule.refuses(refused[0])}", sent=False)
     return tuple(address for address in addresses if address not in refused)

@@ -41,6 +41,11 @@ def first(headers: Headers, name: str) -> str | None:
     return None
 
 
+def by_name(headers: Headers) -> dict[str, str]:
+    """The value of the first field of each name, by its name in lower case: for whoever asks for more than one."""
+    return {field.lower(): value for field, value in reversed(headers)}
+
+
 def members(headers: Headers, name: str) -> list[str]:
     """The members of the comma-separated lists called `name`, in lower case (RFC 9110 §5.6.1)."""
     values = ",".join(value for field, value in headers if field.lower() == name)
@@ -52,8 +57,12 @@ def media_type(headers: Headers) -> str | None:
 
     In lower case, at most 255 characters. A space or comma ends it too (`text/html charset=utf-8` is common).
     """
-    value = first(headers, "content-type")
-    return None if value is None else _media_type(value[:_FIELD_LENGTH])
+    return media_type_of(first(headers, "content-type"))
+
+
+def media_type_of(content_type: str | None) -> str | None:
+    """The same of the value of a Content-Type."""
+    return None if content_type is None else _media_type(content_type[:_FIELD_LENGTH])
 
 
 @functools.lru_cache(maxsize=1024)

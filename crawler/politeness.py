@@ -100,7 +100,7 @@ class Politeness(Generic[Item]):
             slot = self._slots[host]
             slot.listed = False
             self._ready_items -= len(slot.queue)
-            if slot.active >= self._places(host) or self._due(host, slot) > now:
+            if self._due(host, slot) > now:
                 self._list(host, slot)  # also without work: its delay may have begun anew since it was listed
                 self._drop_if_idle(host, slot)
             elif not slot.queue:
@@ -111,7 +111,7 @@ class Politeness(Generic[Item]):
                 admitted = admits(item, now)
                 if admitted:
                     slot.active += 1
-                    slot.not_before = now + self._delay_of(host)
+                    slot.not_before = now + self._delays.get(host, self._delay)
                 self._list(host, slot)
                 if admitted:
                     return item
@@ -123,7 +123,7 @@ class Politeness(Generic[Item]):
 
         Not if another was granted one since, or the host has pushed back: this gives its slot back and is parked again.
         """
-        slot, delay = self._slots[host], self._delay_of(host)
+        slot, delay = self._slots[host], self._delays.get(host, self._delay)
         if slot.not_before > granted + delay and delay:
             return False
         if self._pushback.rests_until(host) > now:
@@ -179,25 +179,28 @@ class Politeness(Generic[Item]):
         rests_s = self._pushback.rests_until(host) - now
         if rests_s > 0:
             return "push-back", rests_s
-        return "delay" if self._slots[host].active < self._places(host) else "limit", 0.0
-
-    def _places(self, host: str) -> float:
-        return self._pushback.places(host)
-
-    def _delay_of(self, host: str) -> float:
-        return self._delays.get(host, self._delay)
+        return "delay" if self._slots[host].active < self._pushback.places(host) else "limit", 0.0
 
     def _due(self, host: str, slot: _Slot) -> float:
-        """When the next item of the host may start; minus infinity where nothing but its limit was ever in the way."""
-        rests_until = self._pushback.rests_until(host)
-        return max(slot.not_before, rests_until) if self._delay_of(host) and slot.not_before else rests_until
+        """When the next item of the host may start, for all that time tells.
+
+        Infinity while all its places are taken, minus infinity where nothing but those was ever in the way.
+        """
+        pushed = self._pushback.pushed.get(host)
+        places, rests_until = (self._limit, -math.inf) if pushed is None else (pushed.places, pushed.rests_until)
+        if slot.active >= places:
+            return math.inf
+        delay = self._delays.get(host, self._delay)
+        return max(slot.not_before, rests_until) if delay and slot.not_before else rests_until
 
     def _list(self, host: str, slot: _Slot) -> None:
         # With a delay, a host without work stays listed until the delay is over: it must be remembered till then.
-        if slot.listed or not (slot.queue or self._delay_of(host)) or slot.active >= self._places(host):
+        if slot.listed or not (slot.queue or self._delays.get(host, self._delay)):
+            return
+        due = self._due(host, slot)
+        if due == math.inf:
             return
         slot.listed = True
-        due = self._due(host, slot)
         slot.asleep = due > -math.inf
         if slot.asleep:
             heapq.heappush(self._sleeping, (due, host))

@@ -42,6 +42,11 @@ class Reach:
             self._refused.append((item, origin))
         return verdict == "go"
 
+    @property
+    def has_refused(self) -> bool:
+        """Whether `refused` has something to say."""
+        return bool(self._refused)
+
     def refused(self) -> GivenUp:
         """What `admits` has refused since this was asked last."""
         items, self._refused = self._refused, []

@@ -17,7 +17,7 @@ from crawler.frontier import Frontier
 from crawler.function import Function
 from crawler.page import Page
 from crawler.parsing import parse
-from crawler.records import FlowState, Parsed, Status
+from crawler.records import Parsed, Status
 from crawler.turns import Turn
 from crawler.wire import Frame, Kind, frame, read_chunk, result_frame
 
@@ -115,8 +115,8 @@ class Session:
         """Tell what came of a turn."""
         landed, before = isinstance(turn.action, Exchange), len(self._frontier.finished)
         self._frontier.done(turn, event, now)
-        if landed and all(turn.seq != _seq(e) for e in itertools.islice(self._frontier.finished, before, None)):
-            self._end_flight(turn.seq)  # else when it is encoded: a body can kill us until then
+        if self._flights is not None and landed and not self._left(turn.seq, before):
+            self._flights.end(turn.seq)  # else when it is encoded: a body can kill us until then
         if self._stopping:
             self._frontier.forget()
 
@@ -151,7 +151,9 @@ class Session:
         """Whether `outgoing` has something to write."""
         if self._parsed is not None or self._status is not None:
             return True
-        return (bool(self._frontier.finished) and not self._held_up) or self._wants_more()
+        if self._frontier.finished and not (self._is_parsing and self._held_up):
+            return True
+        return self._wants_more()
 
     def outgoing(self) -> list[bytes]:
         """The buffers to write now, in order: what became final, and a request for more work.
@@ -165,7 +167,7 @@ class Session:
             self._end_flight(self._parsed.seq)
             self._parsed, self._is_parsing = None, False
         has_body = False
-        while self._frontier.finished and not has_body and not self._held_up:
+        while self._frontier.finished and not has_body and not (self._is_parsing and self._held_up):
             ending = self._frontier.finished.popleft()
             if isinstance(ending, Fate):
                 buffers += self._say(ending)
@@ -181,6 +183,13 @@ class Session:
             buffers += frame(Kind.CREDIT)
         return buffers
 
+    def _left(self, seq: int, before: int) -> bool:
+        """Whether an entry has left since so many had."""
+        for ending in itertools.islice(self._frontier.finished, before, None):
+            if seq == (ending.state.seq if isinstance(ending, Fate) else ending.seq):
+                return True
+        return False
+
     def _say(self, fate: Fate) -> tuple[bytes, bytes]:
         result = self._encode(fate)
         if self._function is None or not _is_for_parsing(fate):
@@ -193,8 +202,8 @@ class Session:
 
     @property
     def _held_up(self) -> bool:
-        """Whether what is to be said next is a page that must wait until another one is parsed."""
-        first = self._frontier.finished[0] if self._is_parsing and self._frontier.finished else None
+        """Whether what is to be said next is a page, which waits while another one is parsed."""
+        first = self._frontier.finished[0] if self._frontier.finished else None
         return isinstance(first, Fate) and _is_for_parsing(first)
 
     @property
@@ -226,15 +235,12 @@ class Session:
 
     def _wants_more(self) -> bool:
         coming = self._asked * self._chunk_size
-        room = self._frontier.held + coming <= HELD_MOST
-        return not self._ended and room and self._frontier.ready + coming <= self._conc
+        if self._ended or coming > self._conc or self._frontier.held + coming > HELD_MOST:
+            return False
+        return self._frontier.ready + coming <= self._conc
 
 
 def _is_for_parsing(fate: Fate) -> bool:
     """Whether it is a page: an answer that came whole or cut at the cap, with a 2xx status."""
     status = fate.body.status if fate.body is not None and fate.outcome == "fetched" else None
     return status is not None and 200 <= status < 300
-
-
-def _seq(ending: Fate | FlowState) -> int:
-    return ending.state.seq if isinstance(ending, Fate) else ending.seq

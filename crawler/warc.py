@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from isal import isal_zlib
 
-from crawler.digests import Digest
+from crawler.digests import digest_of
 from crawler.headers import first
 from crawler.records import Earlier, Headers, Truncated
 
@@ -124,13 +124,14 @@ def request(
     Host and Content-Length, which the engine adds, are added where `headers` lacks them. `[redacted]` stands
     for the values of Authorization, Proxy-Authorization, Cookie and the fields named in `redact` (lowercase).
     """
+    url = _ascii_url(url)
     about = (
-        ("WARC-Target-URI", _ascii_url(url)),
+        ("WARC-Target-URI", url),
         ("WARC-IP-Address", ip),
         ("WARC-Concurrent-To", f"<{concurrent_to}>"),
         ("Content-Type", "application/http; msgtype=request"),
     )
-    head = _request_head(method, _ascii_url(url), headers, len(content), redact)
+    head = _request_head(method, url, headers, len(content), redact)
     return _record("request", new_id(), date, about, head, content)
 
 
@@ -187,6 +188,7 @@ _MAGIC = {
     b"PK\x03\x04": "application/zip",
     b"\x1f\x8b\x08": "application/gzip",
 }
+_MAGICS = tuple(_MAGIC)
 # The tags that WHATWG MIME Sniffing §7.1 takes for HTML, `meta` and `link` beside them.
 _HTML = re.compile(
     rb"<(?:!--|(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p"
@@ -199,9 +201,8 @@ _BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")  # WHATWG MIME Sniff
 
 def identify(start: bytes) -> str | None:
     """The media type that the first bytes of a body show, whatever its header says; None: no telling."""
-    for magic, media_type in _MAGIC.items():
-        if start.startswith(magic):
-            return media_type
+    if start.startswith(_MAGICS):
+        return next(media_type for magic, media_type in _MAGIC.items() if start.startswith(magic))
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"<?xml"):
         return "application/xml"
@@ -213,13 +214,11 @@ def identify(start: bytes) -> str | None:
 
 
 def _record(kind: str, record_id: str, date: str, about: _Fields, head: bytes, payload: bytes = b"") -> bytes:
-    digest = Digest(head)
-    digest.update(payload)
     # Every value here is of our making, or was made safe before.
     fields = "".join([f"{name}: {value}\r\n" for name, value in about if value is not None])
     text = (
         f"WARC/1.1\r\nWARC-Type: {kind}\r\nWARC-Record-ID: <{record_id}>\r\nWARC-Date: {date}\r\n{fields}"
-        f"WARC-Block-Digest: {digest}\r\nContent-Length: {len(head) + len(payload)}\r\n\r\n"
+        f"WARC-Block-Digest: {digest_of(head, payload)}\r\nContent-Length: {len(head) + len(payload)}\r\n\r\n"
     )
     record = b"".join((text.encode(), head, payload, _END))
     return bytes(isal_zlib.compress(record, _LEVEL if payload else _LEAST_LEVEL, _GZIP))

@@ -39,7 +39,7 @@ from crawler.wire import FrameReader, Kind, Settings, frame, read_chunk, result_
 
 MARGIN = 1.03
 PARENT = {"calls": 60.0, "reads": 0.192, "writes": 0.333}
-WORKER = {"calls": 845.0, "reads": 0.0, "writes": 1.0}
+WORKER = {"calls": 762.0, "reads": 0.0, "writes": 1.0}
 """What a page may take, before the margin. `reads` and `writes` are system calls of the thread that does the work."""
 
 TURN = 20

@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import cast
 
 from crawler.answers import Answer
 from crawler.config import CrawlConfig
@@ -185,7 +184,7 @@ class PollDriver:
         ended = self._engine.act(now)
         while ended:
             token, event = ended.pop()
-            self._session.done(cast(Turn, token), event, now)
+            self._session.done(token, event, now)
             del token, event  # they hold the body, which goes when it is encoded
             self._mention()
 

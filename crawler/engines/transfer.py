@@ -65,7 +65,6 @@ class Transfer:
         "_address",
         "_base",
         "_before_s",
-        "_connect_ms",
         "_fault",
         "_fresh",
         "_headed",
@@ -77,7 +76,7 @@ class Transfer:
         "_sent",
         "_special",
         "_stopped",
-        "_time_ms",
+        "_times",
         "curl",
         "exchange",
         "pool",
@@ -243,7 +242,7 @@ class Transfer:
     def _forget(self) -> None:
         """No option is known to be set."""
         self._headers = self._pinned = None
-        self._time_ms = self._connect_ms = 0
+        self._times: tuple[float, float] | None = None
         self._special = False
 
     def _prepare(self) -> None:
@@ -283,14 +282,11 @@ class Transfer:
             # For any host and port of a URL, to this address at the same port.
             setopt(pycurl.CONNECT_TO, [f"::{_bracketed(address)}:"])
         left = len(exchange.addresses) - self._address
-        time_ms = _milliseconds(exchange.time_s - self._before_s + self._base.grace_s)
-        connect_ms = _milliseconds((exchange.connect_s - self._before_s) / left)
-        if time_ms != self._time_ms:
-            self._time_ms = time_ms
-            setopt(pycurl.TIMEOUT_MS, time_ms)
-        if connect_ms != self._connect_ms:
-            self._connect_ms = connect_ms
-            setopt(pycurl.CONNECTTIMEOUT_MS, connect_ms)
+        times = exchange.time_s - self._before_s, (exchange.connect_s - self._before_s) / left
+        if times != self._times:
+            self._times = times
+            setopt(pycurl.TIMEOUT_MS, _milliseconds(times[0] + self._base.grace_s))
+            setopt(pycurl.CONNECTTIMEOUT_MS, _milliseconds(times[1]))
 
     def _specialise(self, exchange: Exchange) -> None:
         """Set what a plain GET has not; a reset undoes it."""

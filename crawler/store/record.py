@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from crawler import warc
 from crawler.body import Body
-from crawler.digests import Digest
+from crawler.digests import digest_of
 from crawler.errors import ConfigError, FolderError, NotRecordedError, StoreError
 from crawler.records import Headers, Row
 from crawler.store.database import open_reading, read_meta
@@ -62,7 +62,7 @@ def read_answer(folder: Path, row: Row, max_body: int) -> tuple[Headers, bytes]:
     body = _decoded(found, max_body)
     if found is first:
         return first.headers, body
-    if str(Digest(body)) != row.body_digest:
+    if digest_of(body) != row.body_digest:
         raise NotRecordedError(
             f"The body of seq {row.seq} is not in {place.folder.parent} any more, where the previous crawl recorded it."
         )
