@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
 import socket
 import subprocess
@@ -15,10 +16,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import warcio
 from hypothesis import given
 from hypothesis import strategies as st
 
 import crawler
+from benchmarks import floor
 from benchmarks.measure import measure
 from benchmarks.origin import running_origin
 from benchmarks.pages import url_list
@@ -300,6 +303,28 @@ def test_parent_runs() -> None:
     assert 0 == status
     assert "1,000 pages a second a worker" in table
     assert 4 == len(line["figures"])
+
+
+@pytest.mark.parametrize("workload", ["near", "hosts"])
+def test_floor_runs(workload: str) -> None:
+    """The floor benchmark tells what a page costs by libcurl alone, with its archive, and with its row."""
+    status, _, line = run("floor", "--workload", workload, "--pages", "300", "--runs", "1")
+
+    assert (0, 3) == (status, len(line["figures"]))
+    assert all(figure > 0 for figure in line["figures"].values())
+
+
+def test_the_floor_is_an_archive() -> None:
+    """The records that the floor is measured with are such as the product's: they are read, and their digests fit."""
+    archive = io.BytesIO()
+    floor.write_page(archive, "http://a.example/", [b"HTTP/1.1 200 OK\r\n", b"\r\n"], [b"a ", b"page"])
+    archive.seek(0)
+    records = [
+        (record.rec_type, record.content_stream().read(), record.digest_checker.passed)
+        for record in warcio.ArchiveIterator(archive, check_digests=True)
+    ]
+
+    assert [("response", b"a page", True), ("request", b"", True)] == records
 
 
 def test_growth_runs() -> None:
