@@ -190,6 +190,11 @@ class Body:
         return self._decoded.value()
 
     @property
+    def is_packed(self) -> bool:
+        """Whether the payload has codings that can be undone, and so is compressed already."""
+        return self._decoded is not self._payload and self.problem != "decode"
+
+    @property
     def start(self) -> bytes:
         """The first 1,024 bytes of the decoded body."""
         return self._decoded.start

@@ -55,7 +55,12 @@ def _archived(fate: Fate, row: Row, redact: frozenset[str]) -> Result:
         return Result(row, records)
     identified = warc.identify(fate.body.start)
     response, request = _records(
-        _last(fate, fate.body), row.digest or "", redact, identified, _revisited(row, fate.state.earlier)
+        _last(fate, fate.body),
+        row.digest or "",
+        redact,
+        identified,
+        fate.body.is_packed,
+        _revisited(row, fate.state.earlier),
     )
     return Result(row, b"".join((records, response, request)), record_at=len(records), record_length=len(response))
 
@@ -107,7 +112,12 @@ def _last(fate: Fate, body: Body) -> Hop:
 
 
 def _records(
-    hop: Hop, digest: str, redact: frozenset[str], identified: str | None = None, earlier: Earlier | None = None
+    hop: Hop,
+    digest: str,
+    redact: frozenset[str],
+    identified: str | None = None,
+    packed: bool = False,
+    earlier: Earlier | None = None,
 ) -> tuple[bytes, bytes]:
     """The response's record (a revisit's, where it refers to an `earlier` one) and its request's."""
     record_id, date = warc.new_id(), _date(hop.started)
@@ -124,6 +134,7 @@ def _records(
         digest=digest,
         truncated=hop.truncated,
         identified=identified,
+        packed=packed,
         earlier=earlier,
     )
     request = warc.request(

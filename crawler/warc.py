@@ -21,6 +21,7 @@ from crawler.records import Earlier, Headers, Truncated
 # Levels 1 and 2 give the same size within a percent; 0 is a third faster and half as large again.
 _LEVEL = 1
 _LEAST_LEVEL = 0  # of records that are a head and nothing else: 4 µs less, 150 bytes more
+_PACKED_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "application/zip", "application/gzip"})
 _GZIP = 16 + zlib.MAX_WBITS
 _END = b"\r\n\r\n"
 _CONFORMS_TO = "http://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/"
@@ -71,6 +72,7 @@ def response(
     digest: str,
     truncated: Truncated | None = None,
     identified: str | None = None,
+    packed: bool = False,
     earlier: Earlier | None = None,
 ) -> bytes:
     """The record of one answer (WARC 1.1 §6.3).
@@ -80,7 +82,8 @@ def response(
 
     `date` is UTC as WARC writes it (`2026-01-31T12:00:00Z`, fractions of a second allowed); `payload` is
     de-chunked and still in its content coding, `digest` its digest; `identified` is what `identify` says of
-    the decoded body.
+    the decoded body. `packed` says that the payload is compressed already: then its member holds all as it is, for a
+    tenth of the time and some 250 bytes more.
     """
     head = http_head(status, reason, version, headers)
     about = (
@@ -92,7 +95,7 @@ def response(
         ("Content-Type", "application/http; msgtype=response"),
     )
     if earlier is None:
-        return _record("response", record_id, date, about, head, payload)
+        return _record("response", record_id, date, about, head, payload, packed or identified in _PACKED_TYPES)
     return _record("revisit", record_id, date, (*about, *_revisit(earlier, status)), head)
 
 
@@ -213,7 +216,9 @@ def identify(start: bytes) -> str | None:
     return "application/json" if _JSON.match(text) else "text/plain"
 
 
-def _record(kind: str, record_id: str, date: str, about: _Fields, head: bytes, payload: bytes = b"") -> bytes:
+def _record(
+    kind: str, record_id: str, date: str, about: _Fields, head: bytes, payload: bytes = b"", packed: bool = False
+) -> bytes:
     # Every value here is of our making, or was made safe before.
     fields = "".join([f"{name}: {value}\r\n" for name, value in about if value is not None])
     text = (
@@ -221,6 +226,8 @@ def _record(kind: str, record_id: str, date: str, about: _Fields, head: bytes, p
         f"WARC-Block-Digest: {digest_of(head, payload)}\r\nContent-Length: {len(head) + len(payload)}\r\n\r\n"
     )
     record = b"".join((text.encode(), head, payload, _END))
+    if packed and payload:
+        return zlib.compress(record, 0, _GZIP)  # isal's least level makes it larger
     return bytes(isal_zlib.compress(record, _LEVEL if payload else _LEAST_LEVEL, _GZIP))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 
@@ -72,6 +73,23 @@ def test_a_page_is_a_response_and_its_request() -> None:
     assert ["response", "request"] == [kind for kind, _, _ in records(result)]
     member = result.payload[result.record_at : result.record_at + result.record_length]
     assert [("response", URL)] == [(kind, url) for kind, url, _ in records(Result(result.row, member))]
+
+
+@pytest.mark.parametrize(
+    ("coding", "payload", "as_it_is"),
+    [
+        ("gzip", gzip.compress(b"<p>page</p>" * 99), True),
+        ("gzip", b"<p>no gzip</p>" * 99, False),
+        ("x", b"a" * 99, False),
+    ],
+)
+def test_what_a_server_has_compressed_is_not_compressed_again(coding: str, payload: bytes, as_it_is: bool) -> None:
+    """Where it has, and does not only say so."""
+    headers = (*HTML, ("Content-Encoding", coding))
+    result = encode(World({URL: [answer(200, headers, payload)]}), "archive")
+
+    assert as_it_is is (payload in result.payload)
+    assert ["response", "request"] == [kind for kind, _, _ in records(result)]
 
 
 def test_the_whole_chain_is_archived() -> None:

@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import io
+import random
 import re
 import uuid
 from typing import Any
@@ -169,6 +170,17 @@ def test_warcinfo_record() -> None:
     ]
 
 
+@pytest.mark.parametrize("start", [b"", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_packed_is_not_packed_again(start: bytes) -> None:
+    """A payload that is compressed stands in its member as it is, also where it is longer than a block of deflate."""
+    payload = start + random.Random(1).randbytes(150_000)
+    member = response(payload=payload, packed=not start, identified=warc.identify(start))
+
+    assert payload[:50_000] in member
+    assert [("response", URL, payload)] == read_by_warcio(member) == read_by_fastwarc(member)
+    assert len(response(payload=payload)) > len(member) - 500
+
+
 def test_record_ids() -> None:
     """Record ids are random UUIDs of version 4, each another one."""
     ids = {warc.new_id() for _ in range(1000)}
@@ -205,11 +217,12 @@ NASTY = st.text(alphabet="\r\n\0 :aWARC/1.", max_size=30)
     reason=st.one_of(st.text(max_size=30), NASTY),
     headers=st.one_of(ANY_FIELDS, st.lists(st.tuples(NASTY, NASTY), max_size=5).map(tuple)),
     payload=st.binary(max_size=200),
+    packed=st.booleans(),
 )
-def test_no_byte_breaks_a_record(url: str, reason: str, headers: Any, payload: bytes) -> None:
+def test_no_byte_breaks_a_record(url: str, reason: str, headers: Any, payload: bytes, packed: bool) -> None:
     """Whatever URL, reason and fields hold: as many records as were written, with exactly their payload."""
     url = "http://" + url  # warcio looks into records of such URLs alone
-    answer = response(url=url, reason=reason, headers=headers, payload=payload)
+    answer = response(url=url, reason=reason, headers=headers, payload=payload, packed=packed)
     asked = request(url=url, method=reason, headers=headers, content=payload)
     data = answer + asked + response()
     for read in (read_by_warcio, read_by_fastwarc):
