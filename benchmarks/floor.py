@@ -124,6 +124,7 @@ def _handle(sockets: Sockets) -> pycurl.Curl:
     handle.lines, handle.pieces = [], []
     handle.setopt(pycurl.NOSIGNAL, 1)
     handle.setopt(pycurl.HTTPHEADER, _FIELDS)
+    handle.setopt(pycurl.DNS_CACHE_TIMEOUT, 0)  # it is scanned at each exchange
     handle.setopt(pycurl.HEADERFUNCTION, handle.lines.append)
     handle.setopt(pycurl.WRITEFUNCTION, handle.pieces.append)
     handle.setopt(pycurl.SOCKOPTFUNCTION, sockets.opened)
