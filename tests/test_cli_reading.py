@@ -172,9 +172,10 @@ class TestQuery:
 
 
 class TestGet:
-    def test_raw(self, out: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    @pytest.mark.parametrize("more", [(), ("--output", "-")])
+    def test_raw(self, more: tuple[str, ...], out: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
         """A pipe gets the bytes of the decoded body, and nothing else."""
-        assert 0 == crawl("get", out, "site.test/old")
+        assert 0 == crawl("get", out, "site.test/old", *more)
         assert b"plain \x1b[31m\x00\xff" == capsysbinary.readouterr().out
 
     def test_on_a_terminal(

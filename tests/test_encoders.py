@@ -78,9 +78,9 @@ def test_a_page_is_a_response_and_its_request() -> None:
 @pytest.mark.parametrize(
     ("coding", "payload", "as_it_is"),
     [
-        ("gzip", gzip.compress(b"<p>page</p>" * 99), True),
-        ("gzip", b"<p>no gzip</p>" * 99, False),
-        ("x", b"a" * 99, False),
+        pytest.param("gzip", gzip.compress(b"<p>page</p>" * 99), True, id="it has"),
+        pytest.param("gzip", b"<p>no gzip</p>" * 99, False, id="it lies"),
+        pytest.param("x", b"a" * 99, False, id="who knows"),
     ],
 )
 def test_what_a_server_has_compressed_is_not_compressed_again(coding: str, payload: bytes, as_it_is: bool) -> None:

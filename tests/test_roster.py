@@ -279,6 +279,19 @@ def test_a_suspect_gets_a_machine_of_its_own() -> None:
     assert [other] == made.place()
 
 
+def test_a_suspect_keeps_one_machine_waiting() -> None:
+    """That where it waits for the others to end is everybody's again, if it finds room elsewhere before."""
+    made, _ = roster("a", "b")
+    here, there, more, suspect = out(1, 0), out(2, 1), out(3, 1), out(4, 2, 1, solo=True)
+    assert ["a", "b", "b", ""] == place(made, here, there, more, suspect)
+    made.let_go(there)
+    made.let_go(more)
+    assert [suspect] == made.place()
+    assert "b" == suspect.machine
+
+    assert ["a"] == place(made, out(5, 0))
+
+
 def test_words_are_small_json() -> None:
     """What goes through the broker is text that every tool reads."""
     data = msgspec.json.encode(beat("a", chunks=tuple(range(100))))

@@ -25,21 +25,22 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], ab
     parser.add_argument("folder", metavar="DIR", type=Path, help="the crawl's folder")
     parser.add_argument("url", metavar="URL", help="the page's URL")
     parser.add_argument("--headers", action="store_true", help="print the response's head before the body")
-    parser.add_argument("--output", metavar="FILE", type=Path, help="write the body to this file")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="write the body to this file (-: standard output)")
 
 
 def main(args: argparse.Namespace) -> int:
     """Write the body; raises FolderError, NotRecordedError, UsageError (FILE cannot be written)."""
+    file = None if args.output == Path("-") else args.output
     with open_crawl(args.folder) as results:
-        if args.output is not None:
-            CrawlFolder(args.folder).refuse(args.output)
+        if file is not None:
+            CrawlFolder(args.folder).refuse(file)
         page = results.get(args.url)
     if not page.row.has_body:
         raise NotRecordedError(_why_empty(page))
     if args.headers:
         print(_head(page), end="\n\n", flush=True)
-    if args.output is not None:
-        _save(page.body, args.output)
+    if file is not None:
+        _save(page.body, file)
     elif sys.stdout.isatty():
         print(printable_lines(page.text))
     else:

@@ -94,20 +94,21 @@ class Out:
 class Seat:
     """What is known of a machine: what it said last, for how long it is silent, and what it should have in hand.
 
-    One that did not begin what it had rests until `rests_until`: others come before it.
+    One that did not begin what it had rests until `rests_until`: others come before it. It may be `reserved` for one
+    chunk.
     """
 
     beat: Beat
     silent_s: float = 0.0
     rests_until: float = 0.0
     outs: dict[int, Out] = dataclasses.field(default_factory=dict)
-    reserved: bool = False
+    reserved: int | None = None
 
     @property
     def room(self) -> int:
         """How many more chunks it may have: as many as it asks for, unless they hold enough entries already."""
         held = sum(len(out.held) for out in self.outs.values())
-        return 0 if self.reserved or held >= self.beat.entries else self.beat.chunks_most - len(self.outs)
+        return 0 if self.reserved is not None or held >= self.beat.entries else self.beat.chunks_most - len(self.outs)
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -200,7 +201,8 @@ class Roster:
         seat = self.seats.get(out.machine)
         if seat is not None:
             seat.outs.pop(out.chunk, None)
-            seat.reserved &= not out.solo
+            if seat.reserved == out.chunk:
+                seat.reserved = None
         lease = self._leases.get(out.shard)
         if lease is not None and lease.outs.pop(out.chunk, None) is not None:
             lease.idle_since = self._clock()
@@ -311,9 +313,12 @@ class Roster:
         able = [seat] if seat is not None else [one for one in self.seats.values() if self._may_use(one)]
         now = self._clock()
         best = min(able, key=lambda one: (one.rests_until > now, len(one.outs)), default=None)
-        if best is None or (best.reserved and any(other.solo for other in best.outs.values())):
+        if best is None or best.reserved not in (None, out.chunk):
             return None
-        best.reserved = True  # it gets nothing else until it has nothing else, and then this one alone
+        for other in self.seats.values():
+            if other.reserved == out.chunk:
+                other.reserved = None  # it is better off elsewhere now
+        best.reserved = out.chunk  # it gets nothing else until it has nothing else, and then this one alone
         return best if not best.outs else None
 
     def _assign(self, out: Out, seat: Seat) -> None:
