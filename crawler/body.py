@@ -56,6 +56,10 @@ class _Form:
         return self._buffer.value() if self._buffer is not None else self.start
 
 
+_NOTHING = _Form()
+"""What there is of a body before its head. Thousands wait for theirs: what they will need is made when it comes."""
+
+
 class Body:
     """One response, as it arrives.
 
@@ -96,12 +100,11 @@ class Body:
         self._accept_type = accept_type
         self._keep_decoded = keep_decoded
         self._budget = budget or Budget()
-        self._payload = _Form(self._budget)
-        self._decoded = self._payload  # one and the same until there is a coding
+        self._payload = self._decoded = _NOTHING  # one and the same until there is a coding
         self._decoder: Decoder | None = None
         self._waiting: Buffer | None = None
         self._waiting_bytes = 0
-        self._ended = False
+        self._ended = True  # until its head comes
         self._due: float | None = None
         self._due_bytes = 0
 
@@ -111,11 +114,12 @@ class Body:
         self._fields = by_name(headers)
         if not self._accepts():
             self.problem, self.problem_text = "type", f"The media type {self.content_type!r} is not accepted."
-            self._ended = True
             return Verdict.STOP
         if self._method == "HEAD" or status < 200 or status in (204, 304):  # RFC 9112 §6.3
-            self._ended = True
-        elif "content-encoding" in self._fields:
+            return Verdict.GO
+        self._ended = False
+        self._payload = self._decoded = _Form(self._budget)
+        if "content-encoding" in self._fields:
             self._expect(members(headers, "content-encoding"))
         return Verdict.GO
 

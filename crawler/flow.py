@@ -8,6 +8,7 @@ It reads no clock and draws no random number: `FlowRules` brings both.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Generator
 
 import msgspec
@@ -184,11 +185,11 @@ def _addresses_of(proxy: Proxy) -> Generator[Action, Event, tuple[str, ...] | Fa
 
 def _request_headers(state: FlowState, config: CrawlConfig) -> Headers:
     """The fields of the next request; the caller's own ones only while the chain stays on its first origin."""
-    fields = {"user-agent": ("User-Agent", config.user_agent), "accept": ("Accept", ACCEPT)}
-    fields["accept-encoding"] = ("Accept-Encoding", ACCEPT_ENCODING)
-    if on_first_origin(state):
-        for name, value in (*config.header, *state.headers):
-            fields[name.lower()] = (name, value)
+    own = (config.header, state.headers) if on_first_origin(state) else ((), ())
+    usual = _usual_headers(config.user_agent, own[0])
+    if not (state.headers or state.hops or state.cookies or state.earlier):
+        return usual
+    fields = {name.lower(): (name, value) for name, value in (*usual, *own[1])}
     if state.earlier is not None:
         fields |= {name.lower(): (name, value) for name, value in conditions(state, set(fields))}
     cookie = cookie_header(state.cookies, state.target)
@@ -198,6 +199,13 @@ def _request_headers(state: FlowState, config: CrawlConfig) -> Headers:
         for name in [name for name in fields if name.startswith("content-")]:  # WHATWG Fetch §4.4, step 12
             del fields[name]
     return tuple(fields.values())
+
+
+@functools.lru_cache(maxsize=16)
+def _usual_headers(user_agent: str, own: Headers) -> Headers:
+    """Those of all entries alike: one and the same object, as thousands of requests are under way."""
+    usual = (("User-Agent", user_agent), ("Accept", ACCEPT), ("Accept-Encoding", ACCEPT_ENCODING))
+    return tuple({name.lower(): (name, value) for name, value in (*usual, *own)}.values())
 
 
 def _fate(state: FlowState, outcome: Attempt, failure: Failure | None = None) -> Fate:
