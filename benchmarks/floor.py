@@ -10,6 +10,7 @@ become cheaper by. In turn; each figure is the median.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sqlite3
 import statistics
 import sys
@@ -48,11 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with scratch(args.pages * 10_000) as folder, serving(workload, folder, 1) as (origin, _):
         urls = list(workload.lines(origin, args.pages))
         for run in range(args.runs + 1):
-            for name, keep in _steps(folder / str(run)).items():
-                began = time.process_time()
-                _fetch(urls, args.conc, keep)
-                if run:  # the first is to warm up
-                    costs.setdefault(name, []).append((time.process_time() - began) / args.pages * 1e6)
+            with _steps(folder / str(run)) as steps:
+                for name, keep in steps.items():
+                    began = time.process_time()
+                    _fetch(urls, args.conc, keep)
+                    if run:  # the first is to warm up
+                        costs.setdefault(name, []).append((time.process_time() - began) / args.pages * 1e6)
     figures = {name: round(statistics.median(found), 1) for name, found in costs.items()}
     show(
         f"{args.workload}, {args.pages:,} pages a run, {args.conc} at once, median of {args.runs}",
@@ -62,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _steps(folder: Path) -> dict[str, Keep]:
+@contextlib.contextmanager
+def _steps(folder: Path) -> Iterator[dict[str, Keep]]:
     """What is done with a page, more with each step."""
     folder.mkdir()
     archive = (folder / "archive.warc.gz").open("wb")
@@ -87,7 +90,8 @@ def _steps(folder: Path) -> dict[str, Keep]:
             database.execute("COMMIT")
             rows.clear()
 
-    return {"libcurl": throw_away, "libcurl, archive": to_archive, "libcurl, archive, row": with_row}
+    with archive, contextlib.closing(database):
+        yield {"libcurl": throw_away, "libcurl, archive": to_archive, "libcurl, archive, row": with_row}
 
 
 def _fetch(urls: Sequence[str], conc: int, keep: Keep) -> None:

@@ -14,7 +14,7 @@ from crawler.budget import Budget, Buffer
 from crawler.charset import charset_by
 from crawler.codings import CODINGS, SLICE_BYTES, SMALL_CODINGS, CodingError, Decoder
 from crawler.digests import Digest
-from crawler.headers import by_name, media_type_of, members
+from crawler.headers import by_name, media_type, members
 from crawler.records import ErrorClass, Headers, Truncated
 
 START_BYTES = 1024
@@ -163,7 +163,7 @@ class Body:
     @property
     def content_type(self) -> str | None:
         """The media type of Content-Type alone, in lower case, at most 255 characters; None if absent."""
-        return media_type_of(self._fields.get("content-type"))
+        return media_type(self._fields.get("content-type"))
 
     @property
     def charset(self) -> str | None:

@@ -7,7 +7,7 @@ import re
 
 import webencodings
 
-from crawler.headers import first, media_type_of
+from crawler.headers import first, media_type
 from crawler.records import Headers
 
 _PRESCAN_BYTES = 1024
@@ -38,7 +38,7 @@ def charset_by(content_type: str | None, body_start: bytes) -> str | None:
     if body_start.startswith(_MARKS):
         return next(name for mark, name in _BOMS if body_start.startswith(mark))
     found = _labelled((content_type or "")[:_FIELD_LENGTH])
-    kind = media_type_of(content_type)
+    kind = media_type(content_type)
     if found is None and (kind is None or kind.endswith(("html", "xml"))):
         found = _declared(body_start[:_PRESCAN_BYTES])
     return found

@@ -119,7 +119,7 @@ class Frontier:
         self._admit_some(now)
         taken = 0
         while (turn := self._choose(now)) is None:
-            may_take = not self._exchanges and taken < _TAKEN_AT_ONCE
+            may_take = self._may_take and taken < _TAKEN_AT_ONCE
             item = self._politeness.next(now, self._reach.admits) if may_take else None
             taken += 1
             if item is not None:
@@ -209,9 +209,7 @@ class Frontier:
             self._throttle.failed(event.message, self.in_flight, turn.since, now)
         elif isinstance(turn.action, Exchange):
             self._throttle.succeeded()
-            over = self._reach.heed(turn, event, self._entries(turn), now)
-            if over:
-                self._give_up(over, now)
+            self._give_up(self._reach.heed(turn, event, self._entries(turn), now), now)
 
     def _give_up(self, items: GivenUp, now: float) -> None:
         """End what need not be tried any more."""
@@ -291,23 +289,21 @@ class Frontier:
             self._release(turn)
             self._end(turn, stop.value, now)
             return
-        if isinstance(turn.action, Exchange):
-            turn.host = turn.action.host
-            if turn.slot == turn.host:
-                self._exchanges.append(turn)
-            else:
-                self._park(turn)
-        elif isinstance(turn.action, NeedRobots):
-            turn.host = turn.action.host
+        if isinstance(turn.action, Wait):
+            self._release(turn)
+            heapq.heappush(self._timers, (now + turn.action.seconds, next(self._ticket), turn))
+            return
+        turn.host = turn.action.host
+        if isinstance(turn.action, NeedRobots):
             self._release(turn)
             trail = trail_to(turn.action.origin, turn.action.host, turn.seq)
             self._admission.want(Errand(turn.action.origin, trail, turn.action.trusted), turn)
-        elif isinstance(turn.action, Wait):
-            self._release(turn)
-            heapq.heappush(self._timers, (now + turn.action.seconds, next(self._ticket), turn))
-        else:
-            turn.host = turn.action.host
+        elif isinstance(turn.action, Resolve):
             self._lookups.append(turn)
+        elif turn.slot == turn.host:
+            self._exchanges.append(turn)
+        else:
+            self._park(turn)
 
     def _at_once(self, action: Action, now: float) -> Addresses | Answer | None:
         """What is known already; None where the flow must wait."""

@@ -52,16 +52,11 @@ def members(headers: Headers, name: str) -> list[str]:
     return [member for part in values.split(",") if (member := part.strip(" \t").lower())]
 
 
-def media_type(headers: Headers) -> str | None:
-    """The media type of Content-Type without its parameters, such as `text/html`; None if absent.
+def media_type(content_type: str | None) -> str | None:
+    """The media type in a Content-Type, without its parameters, such as `text/html`; None if there is none.
 
     In lower case, at most 255 characters. A space or comma ends it too (`text/html charset=utf-8` is common).
     """
-    return media_type_of(first(headers, "content-type"))
-
-
-def media_type_of(content_type: str | None) -> str | None:
-    """The same of the value of a Content-Type."""
     return None if content_type is None else _media_type(content_type[:_FIELD_LENGTH])
 
 

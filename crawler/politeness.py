@@ -186,8 +186,7 @@ class Politeness(Generic[Item]):
 
         Infinity while all its places are taken, minus infinity where nothing but those was ever in the way.
         """
-        pushed = self._pushback.pushed.get(host)
-        places, rests_until = (self._limit, -math.inf) if pushed is None else (pushed.places, pushed.rests_until)
+        places, rests_until = self._pushback.terms(host)
         if slot.active >= places:
             return math.inf
         delay = self._delays.get(host, self._delay)

@@ -16,7 +16,7 @@ _PATIENCE_S, _PATIENCE_EVENTS = 120.0, 10
 
 
 @dataclasses.dataclass(slots=True)
-class Pushed:
+class _Pushed:
     """One host: at most `places` at once until it is back at `goal`, nothing before `rests_until`.
 
     `row` counts the events since it last gave a good answer, the first of them at `since`. All that had begun by
@@ -42,26 +42,28 @@ class PushBack:
     def __init__(self, per_host: float, hosts: int = HOSTS) -> None:
         self._per_host = per_host
         self._most = hosts
-        self.pushed: dict[str, Pushed] = {}
-        """Those hosts, in the order of their last event."""
+        self._pushed: dict[str, _Pushed] = {}  # in the order of their last event
 
     def places(self, host: str) -> float:
         """How many requests at once the host gets now."""
-        pushed = self.pushed.get(host)
-        return self._per_host if pushed is None else pushed.places
+        return self.terms(host)[0]
 
     def rests_until(self, host: str) -> float:
         """When the next request to the host may start; minus infinity where it never asked for a rest."""
-        pushed = self.pushed.get(host)
-        return -math.inf if pushed is None else pushed.rests_until
+        return self.terms(host)[1]
+
+    def terms(self, host: str) -> tuple[float, float]:
+        """Both of them."""
+        pushed = self._pushed.get(host)
+        return (self._per_host, -math.inf) if pushed is None else (pushed.places, pushed.rests_until)
 
     def heed(self, host: str, began: float, active: int, asked_s: float, now: float) -> bool:
         """A request that `began` then was pushed back, when so many were `active`; the host asked for `asked_s` or 0.
 
         Whether that has gone on for so long, without one good answer, that the host need not be asked again.
         """
-        pushed = self.pushed.pop(host, None) or self._new(active)
-        self.pushed[host] = pushed
+        pushed = self._pushed.pop(host, None) or self._new(active)
+        self._pushed[host] = pushed
         if began <= pushed.heeded_at:
             pushed.rests_until = max(pushed.rests_until, now + asked_s)
             return False
@@ -78,7 +80,7 @@ class PushBack:
 
     def relax(self, host: str, began: float) -> None:
         """A request that `began` then got a good answer."""
-        pushed = self.pushed.get(host)
+        pushed = self._pushed.get(host)
         if pushed is None or began <= pushed.heeded_at:
             return
         pushed.row = 0
@@ -86,9 +88,9 @@ class PushBack:
         if pushed.successes >= pushed.places:
             pushed.places, pushed.successes = pushed.places + 1, 0
             if pushed.places >= pushed.goal:
-                del self.pushed[host]
+                del self._pushed[host]
 
-    def _new(self, active: int) -> Pushed:
-        if len(self.pushed) >= self._most:
-            del self.pushed[next(iter(self.pushed))]
-        return Pushed(self._per_host, active if self._per_host == math.inf else self._per_host)
+    def _new(self, active: int) -> _Pushed:
+        if len(self._pushed) >= self._most:
+            del self._pushed[next(iter(self._pushed))]
+        return _Pushed(self._per_host, active if self._per_host == math.inf else self._per_host)

@@ -151,9 +151,7 @@ class Session:
         """Whether `outgoing` has something to write."""
         if self._parsed is not None or self._status is not None:
             return True
-        if self._frontier.finished and not (self._is_parsing and self._held_up):
-            return True
-        return self._wants_more()
+        return (bool(self._frontier.finished) and not self._held_up) or self._wants_more()
 
     def outgoing(self) -> list[bytes]:
         """The buffers to write now, in order: what became final, and a request for more work.
@@ -167,7 +165,7 @@ class Session:
             self._end_flight(self._parsed.seq)
             self._parsed, self._is_parsing = None, False
         has_body = False
-        while self._frontier.finished and not has_body and not (self._is_parsing and self._held_up):
+        while self._frontier.finished and not has_body and not self._held_up:
             ending = self._frontier.finished.popleft()
             if isinstance(ending, Fate):
                 buffers += self._say(ending)
@@ -202,7 +200,9 @@ class Session:
 
     @property
     def _held_up(self) -> bool:
-        """Whether what is to be said next is a page, which waits while another one is parsed."""
+        """Whether what is to be said next is a page that must wait until another one is parsed."""
+        if not self._is_parsing:
+            return False
         first = self._frontier.finished[0] if self._frontier.finished else None
         return isinstance(first, Fate) and _is_for_parsing(first)
 

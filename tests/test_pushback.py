@@ -59,7 +59,7 @@ def test_good_answers_give_all_back(per_host: float, active: int) -> None:
     pushback = PushBack(per_host)
     pushback.heed("a", began=1.0, active=active, asked_s=0, now=2.0)
     seen = [pushback.places("a")]
-    while pushback.pushed:
+    while pushback._pushed:
         pushback.relax("a", began=3.0)
         seen.append(pushback.places("a"))
 
@@ -98,7 +98,7 @@ def test_memory_does_not_follow_the_list() -> None:
     for name in "abcade":
         pushback.heed(name, began=1.0, active=4, asked_s=0, now=2.0)
 
-    assert ["a", "d", "e"] == list(pushback.pushed)
+    assert ["a", "d", "e"] == list(pushback._pushed)
 
 
 @given(st.integers(1, 8), st.lists(st.tuples(st.booleans(), st.floats(0, 50), st.integers(1, 8)), max_size=60))

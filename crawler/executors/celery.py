@@ -193,7 +193,7 @@ class CeleryExecutor:
                 self._hear_found(heard)
                 return self._conclude(self._outs.values())
             case Deaf():
-                return [Said(f"The broker does not answer: {heard.cause}." if heard.cause else "The broker is back.")]
+                return [Said(heard.text)]
             case Beats():
                 return self._hear_beats(heard) + self._conclude(self._outs.values())
 

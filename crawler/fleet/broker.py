@@ -125,6 +125,14 @@ def reason(error: BaseException) -> str:
     return kind if "://" in text or not text else f"{text} ({kind})"
 
 
+def silence(error: BaseException) -> str:
+    """The sentence for people when it does not do what it is asked; `BACK` when it does so again."""
+    return f"The broker does not answer: {reason(error)}."
+
+
+BACK = "The broker is back."
+
+
 def client_errors() -> tuple[type[Exception], ...]:
     """What a broker that is away, or that has just come back, makes its clients raise."""
     from kombu.exceptions import KombuError

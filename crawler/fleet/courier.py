@@ -18,7 +18,7 @@ import msgspec
 from crawler.depot.base import Depot
 from crawler.errors import StoreError, WorkerError
 from crawler.fleet.board import Board
-from crawler.fleet.broker import Broker, client_errors, reason
+from crawler.fleet.broker import BACK, Broker, client_errors, silence
 from crawler.fleet.words import (
     BEAT_S,
     TASK,
@@ -76,9 +76,9 @@ class Recalled:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Deaf:
-    """The broker does not do what it is asked, for this `cause`; '' where it does so again."""
+    """The broker does not do what it is asked, or does so again: the sentence for people."""
 
-    cause: str
+    text: str
 
 
 Heard = Beats | Found | Fetched | Recalled | Deaf | Notice
@@ -215,7 +215,7 @@ class Courier:
                         return
                     beats, now = self._board.beats(), time.monotonic()
                     if deaf:
-                        self._heard.put(Deaf(""))
+                        self._heard.put(Deaf(BACK))
                     deaf = False
                     self._heard.put(Beats(beats, min(now - (heard_at or now), 2 * BEAT_S)))
                     heard_at = now
@@ -223,7 +223,7 @@ class Courier:
                     self._heard.put(notice)
             except AWAY as error:
                 if not deaf:
-                    self._heard.put(Deaf(reason(error)))
+                    self._heard.put(Deaf(silence(error)))
                 deaf = True
                 heard_at = time.monotonic()  # only time counts in which it could be listened to
                 self._leaving.wait(BEAT_S / 4)

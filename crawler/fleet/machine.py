@@ -22,7 +22,7 @@ from crawler.depot import open_depot
 from crawler.depot.base import Depot
 from crawler.errors import ConfigError, CrawlerError, StoreError
 from crawler.fleet.board import Board
-from crawler.fleet.broker import client_errors, reason
+from crawler.fleet.broker import BACK, client_errors, reason, silence
 from crawler.fleet.shift import HITCH_S, Shift, fitted
 from crawler.fleet.words import (
     BEAT_S,
@@ -313,7 +313,7 @@ class Machine:
             self._new_term(at_once=True)
         lead = self._board.beat(self._describe())
         if self._lost:
-            self._say("The broker is back.")
+            self._say(BACK)
         self._lost = False
         self._renewed = began
         self._follow(lead)
@@ -321,7 +321,7 @@ class Machine:
     def _mind(self, error: Exception) -> None:
         """The broker does not hear us: after a lease our shards may be another's."""
         if not self._lost:
-            self._say(f"The broker does not answer: {reason(error)}.")
+            self._say(silence(error))
         self._lost = True
         if self._shift is not None and time.monotonic() - self._renewed > LEASE_S:
             self._say(f"The broker has not heard of this machine for {LEASE_S:g} s: it hands back its chunks.")

@@ -23,7 +23,7 @@ from crawler.cookies import collect, cookie_header, joined
 from crawler.engines import heads, pinned
 from crawler.errors import InputError, WorkerError
 from crawler.escape import printable
-from crawler.headers import TOKEN, media_type, members
+from crawler.headers import TOKEN, first, media_type, members
 from crawler.records import Chunk, Entry, Headers
 from crawler.retries import retry_after
 from crawler.robots import CRAWL_DELAY_MOST_S, parse, product_token
@@ -138,7 +138,7 @@ def _frames(data: bytes) -> None:
 def _headers(data: bytes) -> None:
     """Header fields, cookies and a charset of any bytes: no error, no line break in what is sent."""
     headers = warc.parse_http(b"HTTP/1.1 200 OK\r\n" + data)[3]
-    kind = media_type(headers)
+    kind = media_type(first(headers, "content-type"))
     assert kind is None or len(kind) <= 255
     members(headers, "content-encoding")
     cookies = collect((), "http://www.example.com/a/b", headers)
