@@ -107,6 +107,8 @@ def test_normal_form(text: str) -> None:
 @given(host=_joined("a", "B", "9", "-", ".", "xn--", "xn--a.", "0x1", "%41"), path=_joined(*_IN_A_PATH))
 @example(host="a.xn--99999999", path="")
 @example(host="a", path="b/%2E.")
+@example(host="a", path="b/.")
+@example(host="a", path="/.")
 @example(host="a", path="?'")
 def test_any_form(host: str, path: str) -> None:
     """Whatever form an entry has, the short way never gives another answer than the parser."""
