@@ -26,7 +26,7 @@ _RELATIVE = re.compile(r"(?:[\\?#]|/(?!/[^/\\])|\.{1,2}(?:[/\\?#]|$))")
 # What most lists hold: a URL in normal form, which the parser, four times as slow, would only give back. Its host is a
 # name (a number at the end makes an address) without `xn--`, which must be checked; it has no port, no segment that
 # may be a dot segment, and no character that is encoded in a path or a query (WHATWG URL Standard §1.3, §3.5, §4.1).
-# No group is possessive: up to Python 3.11.3 one that fails keeps what it took, here the last slash before a dot.
+# No group is possessive: in Python 3.11.2 one that fails keeps what it took, here the last slash before a dot.
 _NORMAL = re.compile(
     r"(https?)://((?:(?!xn--)[a-z0-9-]++\.)+[a-z]{2,}+)"
     r"(?:/(?!\.|%2)[\w.~!$&()*+,;=:@%-]*+)+(?:\?[\w.~!$&()*+,;=:@%/?-]*+)?",
